@@ -1,0 +1,443 @@
+/*
+ * memfile.h: an agent's whole memory in one portable file.
+ *
+ * The format is described in format-spec/SPEC.md; words used here (entry,
+ * commit, scope, key, superseded ...) are defined there.
+ *
+ * Conventions, for every function unless it says otherwise:
+ *
+ *  - Returns MEMFILE_OK (0), MEMFILE_DONE (1, "no more" or "nothing to do"), or
+ *    a negative MEMFILE_E_ class. Cause, offset and a sentence are in
+ *    memfile_last_error() of the handle, or in the memfile_error passed in.
+ *  - On failure every output pointer is NULL and every output number 0.
+ *  - Texts are UTF-8 with an explicit length in bytes and may hold NUL bytes.
+ *    Where a parameter is a plain `const char *` without a length, it ends at
+ *    its NUL.
+ *  - A handle and everything made from it belong to one thread at a time.
+ *    Different handles, also on the same file, are independent.
+ *  - Handles must not be used in a forked child.
+ *  - free/close functions accept NULL.
+ *  - Option structs start with their own size: use the MEMFILE_..._INIT
+ *    macros, so that a program built today runs with a later library.
+ */
+#ifndef MEMFILE_H
+#define MEMFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MEMFILE_VERSION_MAJOR 0
+#define MEMFILE_VERSION_MINOR 1
+#define MEMFILE_VERSION_PATCH 0
+
+#if defined(MEMFILE_STATIC) || !defined(__GNUC__)
+#define MEMFILE_API
+#else
+#define MEMFILE_API __attribute__((visibility("default")))
+#endif
+
+/* "0.1.0": of the library that runs, which may differ from the header's.
+ * Static string. */
+MEMFILE_API const char *memfile_version(void);
+
+/* ------------------------------------------------------------------ errors */
+
+enum {
+    MEMFILE_OK = 0,
+    MEMFILE_DONE = 1,             /* no more, or nothing to do */
+    MEMFILE_E_NOT_MEMFILE = -1,   /* the file does not start like a memfile */
+    MEMFILE_E_NEWER = -2,         /* sound, but made by a newer version */
+    MEMFILE_E_TRUNCATED = -3,     /* bytes are missing at the end */
+    MEMFILE_E_DAMAGED = -4,       /* bytes were changed; offset says where */
+    MEMFILE_E_KEY = -5,           /* key needed or wrong */
+    MEMFILE_E_LIMIT = -6,         /* over a limit of the format or of the caller */
+    MEMFILE_E_CONFLICT = -7,      /* a condition of the caller does not hold */
+    MEMFILE_E_BUSY = -8,          /* another writer has the lock */
+    MEMFILE_E_NOT_FOUND = -9,     /* no such entry, commit or file */
+    MEMFILE_E_MISUSE = -10,       /* the call is not allowed now */
+    MEMFILE_E_INVALID = -11,      /* the input is not valid; nothing was changed */
+    MEMFILE_E_SYSTEM = -12,       /* the operating system refused; system_errno */
+    MEMFILE_E_MEMORY = -13,       /* an allocation failed */
+    MEMFILE_E_UNCERTAIN = -14     /* a sync failed: what was being committed may or may
+                                     not be there; close the handle, open again, look */
+};
+
+typedef struct memfile_error {
+    int code;          /* one of the above */
+    int system_errno;  /* errno of the failed system call, or 0 */
+    uint64_t offset;   /* place in the file, bytes; UINT64_MAX: no place */
+    char message[320]; /* one sentence, no line feed, NUL-terminated */
+} memfile_error;
+
+/* A few words for a class. Static string. */
+MEMFILE_API const char *memfile_strerror(int code);
+
+/* --------------------------------------------------------- the environment */
+
+/* Memory. block NULL: allocate; size 0: free and return NULL; else resize as
+ * realloc does. Must be callable from any thread. */
+typedef struct memfile_allocator {
+    void *(*reallocate)(void *context, void *block, size_t size);
+    void *context;
+} memfile_allocator;
+
+/* Clock and randomness, for reproducible files. Each may be NULL: the system's. */
+typedef struct memfile_environment {
+    int64_t (*now_us)(void *context); /* microseconds since 1970 UTC */
+    /* Fills `length` bytes. Must be unpredictable where files matter. */
+    void (*random)(void *context, void *out, size_t length);
+    void *context;
+} memfile_environment;
+
+/* -------------------------------------------------------------- open, close */
+
+typedef struct memfile memfile;
+
+typedef enum memfile_mode {
+    MEMFILE_READ = 0,  /* never writes, takes no lock; works on read-only media */
+    MEMFILE_WRITE = 1, /* reads, and writes when asked to */
+    MEMFILE_CREATE = 2 /* makes a new file; fails with CONFLICT if one exists */
+} memfile_mode;
+
+/* What to do when the end of the file is not a commit. */
+typedef enum memfile_strictness {
+    MEMFILE_TOLERATE_TORN = 0, /* default: torn bytes are passed over, damage refused for
+                                  writing and reported in memfile_info for reading */
+    MEMFILE_STRICT = 1,        /* anything behind the newest commit is an error */
+    MEMFILE_SALVAGE = 2        /* writers too go on behind damage, declaring it void */
+} memfile_strictness;
+
+typedef struct memfile_options {
+    size_t struct_size;
+    memfile_strictness strictness;
+    uint32_t lock_timeout_ms;  /* how long a write waits for another writer */
+    uint32_t threads;          /* threads that compress, hash and decompress; 1 to 64 */
+    uint32_t compression_level; /* zstd level for writing, 1 to 19 */
+    size_t cache_bytes;        /* decoded blocks and index pages kept, about */
+    const char *author;        /* who commits; copied; NULL: not said */
+    const memfile_allocator *allocator;     /* copied; NULL: malloc */
+    const memfile_environment *environment; /* copied; NULL: the system's */
+} memfile_options;
+
+#define MEMFILE_OPTIONS_INIT \
+    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, NULL, NULL, NULL }
+
+/* Opens or creates `path`. The path is resolved once; changing the current
+ * directory later does no harm. options NULL: defaults. error may be NULL.
+ * The handle is to be closed with memfile_close, also after later errors. */
+MEMFILE_API int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
+                             memfile_error *error);
+
+/* Opens a copy of `length` bytes in memory, for reading. The bytes stay the
+ * caller's and must stay as they are until memfile_close. */
+MEMFILE_API int memfile_open_memory(const void *data, size_t length, const memfile_options *options, memfile **out,
+                                    memfile_error *error);
+
+/* Closes. What was put and not committed is dropped. Cursors and contents of
+ * the handle must be closed before. */
+MEMFILE_API void memfile_close(memfile *mf);
+
+/* The error of the last call that failed on this handle; valid until the next call. */
+MEMFILE_API const memfile_error *memfile_last_error(const memfile *mf);
+
+/* Looks for commits of other processes and moves the snapshot that reads see
+ * to the newest. MEMFILE_DONE: there was nothing new. Cursors keep theirs. */
+MEMFILE_API int memfile_refresh(memfile *mf);
+
+/* ------------------------------------------------------------------- writing */
+
+/* A draft is an entry being made. It can be used again after memfile_draft_clear
+ * and for any handle. Setting a field twice replaces it; adding appends. All
+ * texts are copied. Errors of the setters are kept and returned by memfile_put. */
+typedef struct memfile_draft memfile_draft;
+
+MEMFILE_API int memfile_draft_new(memfile_draft **out);
+MEMFILE_API void memfile_draft_clear(memfile_draft *draft);
+MEMFILE_API void memfile_draft_free(memfile_draft *draft);
+
+/* Text fields of SPEC 7.1, by enum. */
+typedef enum memfile_field {
+    MEMFILE_ID = 1,
+    MEMFILE_KIND = 2,
+    MEMFILE_KEY = 4,
+    MEMFILE_TEXT = 6,       /* any length; over 32 KiB it is detached */
+    MEMFILE_DATA = 7,       /* bytes, any length */
+    MEMFILE_MEDIA_TYPE = 8,
+    MEMFILE_TITLE = 10,
+    MEMFILE_SOURCE = 18,
+    MEMFILE_ACTOR = 19,
+    MEMFILE_SESSION = 20,
+    MEMFILE_MODEL = 21,
+    MEMFILE_IDEMPOTENCY_KEY = 23,
+    MEMFILE_STATUS = 27
+} memfile_field;
+
+typedef enum memfile_time_field {
+    MEMFILE_TIME = 5,
+    MEMFILE_RECORDED = 14,
+    MEMFILE_VALID_FROM = 15,
+    MEMFILE_VALID_TO = 16,
+    MEMFILE_EXPIRES = 17
+} memfile_time_field;
+
+/* value of `length` bytes; for MEMFILE_DATA any bytes, else valid UTF-8. */
+MEMFILE_API int memfile_draft_set(memfile_draft *draft, memfile_field field, const void *value, size_t length);
+/* RFC 3339, UTC with `Z`, 0 to 9 digits behind the point, all kept. */
+MEMFILE_API int memfile_draft_set_time(memfile_draft *draft, memfile_time_field field, const char *rfc3339);
+/* The same as seconds since 1970 and nanoseconds (9 digits are kept if nanoseconds
+ * is not 0). */
+MEMFILE_API int memfile_draft_set_time_ns(memfile_draft *draft, memfile_time_field field, int64_t seconds,
+                                          uint32_t nanoseconds);
+MEMFILE_API int memfile_draft_add_scope(memfile_draft *draft, const char *name, size_t length);
+MEMFILE_API int memfile_draft_add_tag(memfile_draft *draft, const char *tag, size_t length);
+MEMFILE_API int memfile_draft_add_link(memfile_draft *draft, const char *relation, size_t relation_length,
+                                       const char *target_id, size_t target_length);
+MEMFILE_API int memfile_draft_set_pinned(memfile_draft *draft, int pinned);
+MEMFILE_API int memfile_draft_set_confidence(memfile_draft *draft, double confidence);
+MEMFILE_API int memfile_draft_set_importance(memfile_draft *draft, double importance);
+/* One vector of 32-bit floats in a named space. Values are finite; copied. */
+MEMFILE_API int memfile_draft_set_embedding(memfile_draft *draft, const char *space, const float *values,
+                                            size_t count);
+/* Any other member by its JSON name, value as JSON text, e.g. "meta", "{\"a\":1}". */
+MEMFILE_API int memfile_draft_set_json(memfile_draft *draft, const char *name, const char *json, size_t length);
+/* A whole entry in the interchange form (one JSON object); clears the draft
+ * before. On failure *error (may be NULL) says what and offset where in the text. */
+MEMFILE_API int memfile_draft_parse_json(memfile_draft *draft, const char *json, size_t length,
+                                         memfile_error *error);
+
+/* What became of a put. */
+typedef struct memfile_put_result {
+    uint64_t entry;   /* its number */
+    int existed;      /* 1: the idempotency key was there; `entry` is that one, nothing is written */
+    size_t id_length; /* bytes of id */
+    char id[256];     /* the id as text, NUL-terminated */
+} memfile_put_result;
+
+/* Adds the draft to the batch, which begins with the first put: the writer's
+ * lock is taken (waiting lock_timeout_ms) and held until memfile_commit or
+ * memfile_rollback. A draft without id gets a UUIDv7. result may be NULL.
+ * After INVALID, LIMIT or CONFLICT the batch is as it was; other errors ask for
+ * memfile_rollback. A draft with an idempotency key that the file or the batch
+ * already holds adds nothing. */
+MEMFILE_API int memfile_put(memfile *mf, memfile_draft *draft, memfile_put_result *result);
+
+/* The same, with a condition: CONFLICT unless the newest version of the draft's
+ * id is entry number `expected` (UINT64_MAX: there is none). */
+MEMFILE_API int memfile_put_if(memfile *mf, memfile_draft *draft, uint64_t expected, memfile_put_result *result);
+
+/* Content of any length as a stream: begin, any number of writes, end. Nothing
+ * else may be put between. `draft` has neither text nor data; is_text: 1 for
+ * UTF-8 text, which is checked, 0 for bytes. Needs at most 4 MiB of memory. */
+MEMFILE_API int memfile_put_begin(memfile *mf, memfile_draft *draft, int is_text);
+MEMFILE_API int memfile_put_write(memfile *mf, const void *data, size_t length);
+MEMFILE_API int memfile_put_end(memfile *mf, memfile_put_result *result);
+
+/* What a commit did. */
+typedef struct memfile_commit_result {
+    uint64_t number;  /* of the commit */
+    uint64_t entries; /* in the file after it */
+    uint8_t digest[32]; /* history digest */
+} memfile_commit_result;
+
+/* Commits the batch: all of it is durable when this returns MEMFILE_OK. An
+ * empty batch commits nothing: MEMFILE_DONE. UNCERTAIN: a sync failed, the
+ * handle is poisoned. Any other error: nothing was committed. */
+MEMFILE_API int memfile_commit(memfile *mf, memfile_commit_result *result);
+
+/* Drops the batch and gives the lock back. */
+MEMFILE_API void memfile_rollback(memfile *mf);
+
+/* ------------------------------------------------------------------- reading */
+
+/* A view of one entry, owned by what it came from. */
+typedef struct memfile_entry memfile_entry;
+
+#define MEMFILE_NEWEST UINT64_MAX
+
+/* Newest version of the memory `id` (text; a UUID may be given as such) as of
+ * commit number `as_of` (MEMFILE_NEWEST: of the handle's snapshot). The view is
+ * valid until the next call on the handle. NOT_FOUND. */
+MEMFILE_API int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out);
+
+/* Entry by its number. */
+MEMFILE_API int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out);
+
+/* Accessors cost no allocation. Absent text: NULL with length 0; empty text:
+ * not NULL. The texts are not NUL-terminated. */
+MEMFILE_API uint64_t memfile_entry_number(const memfile_entry *entry);
+/* The id as text into `out` (256 bytes, NUL-terminated); returns its length. */
+MEMFILE_API size_t memfile_entry_id(const memfile_entry *entry, char out[256]);
+/* For the text fields of memfile_field but MEMFILE_ID. MEMFILE_TEXT and
+ * MEMFILE_DATA give inline content only: see memfile_content_open. */
+MEMFILE_API const char *memfile_entry_field(const memfile_entry *entry, memfile_field field, size_t *length);
+/* 1 and *seconds, *nanoseconds if the entry has it, else 0. */
+MEMFILE_API int memfile_entry_time(const memfile_entry *entry, memfile_time_field field, int64_t *seconds,
+                                   uint32_t *nanoseconds);
+MEMFILE_API size_t memfile_entry_scope_count(const memfile_entry *entry);
+MEMFILE_API const char *memfile_entry_scope(const memfile_entry *entry, size_t index, size_t *length);
+MEMFILE_API size_t memfile_entry_tag_count(const memfile_entry *entry);
+MEMFILE_API const char *memfile_entry_tag(const memfile_entry *entry, size_t index, size_t *length);
+MEMFILE_API size_t memfile_entry_link_count(const memfile_entry *entry);
+/* target as text into `out`; returns the relation. */
+MEMFILE_API const char *memfile_entry_link(const memfile_entry *entry, size_t index, size_t *relation_length,
+                                           char out[256], size_t *target_length);
+/* Bytes of the content, inline or detached. */
+MEMFILE_API uint64_t memfile_entry_content_length(const memfile_entry *entry);
+MEMFILE_API int memfile_entry_content_is_detached(const memfile_entry *entry);
+/* The whole entry in the interchange form, one line without line feed, in memory
+ * of the handle that is valid until the next call on it. Detached content of
+ * up to `content_limit` bytes is put in; above: LIMIT. */
+MEMFILE_API int memfile_entry_json(memfile *mf, const memfile_entry *entry, uint64_t content_limit, const char **out,
+                                   size_t *length);
+
+/* Content of an entry as a stream from byte 0. Each chunk is checked before any
+ * byte of it is given out. */
+typedef struct memfile_content memfile_content;
+MEMFILE_API int memfile_content_open(memfile *mf, const memfile_entry *entry, memfile_content **out);
+/* Up to `size` bytes; *length 0 at the end. */
+MEMFILE_API int memfile_content_read(memfile_content *content, void *out, size_t size, size_t *length);
+MEMFILE_API void memfile_content_close(memfile_content *content);
+
+/* Which entries a list gives. All given conditions hold at once. */
+typedef struct memfile_filter {
+    size_t struct_size;
+    const char *const *scope; /* names from the left: entries whose scope starts so */
+    size_t scope_count;
+    const char *kind, *tag, *key; /* NULL: any */
+    const char *since, *until;    /* RFC 3339; since <= time < until */
+    uint64_t as_of;               /* commit number or MEMFILE_NEWEST */
+    uint64_t first_entry;         /* not before this number */
+    uint64_t limit;               /* at most so many; 0: no limit */
+    int reverse;                  /* newest entry first */
+    int all;                      /* superseded and expired ones too */
+} memfile_filter;
+
+#define MEMFILE_FILTER_INIT \
+    { sizeof(memfile_filter), NULL, 0, NULL, NULL, NULL, NULL, NULL, MEMFILE_NEWEST, 0, 0, 0, 0 }
+
+typedef struct memfile_cursor memfile_cursor;
+
+/* Iterates in order of entry number over the snapshot of the handle at this
+ * moment; later commits and refreshes do not change it. filter NULL: all live
+ * entries. The texts of the filter are copied. */
+MEMFILE_API int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out);
+/* The view is valid until the next call on this cursor. MEMFILE_DONE at the end. */
+MEMFILE_API int memfile_cursor_next(memfile_cursor *cursor, const memfile_entry **out);
+MEMFILE_API void memfile_cursor_close(memfile_cursor *cursor);
+
+/* One commit of the log. */
+typedef struct memfile_commit_info {
+    uint64_t number, first_entry, entry_count;
+    int64_t time_us;
+    uint64_t order;
+    int has_digest;      /* 0: folded by compaction, see memfile_verify */
+    uint8_t digest[32];
+    size_t author_length; /* 0: not said */
+    char author[256];    /* cut to fit */
+} memfile_commit_info;
+
+/* Commits from the newest down to number 0. A non-zero return of `callback`
+ * stops and is returned. */
+MEMFILE_API int memfile_log(memfile *mf, int (*callback)(void *context, const memfile_commit_info *commit),
+                            void *context);
+
+/* Number of the commit whose history digest starts with the given hexadecimal
+ * digits (at least 4), or which has that decimal number (fewer than 4 digits or
+ * all decimal and no digest fits). NOT_FOUND, or CONFLICT if several fit. */
+MEMFILE_API int memfile_find_commit(memfile *mf, const char *name, uint64_t *number);
+
+typedef struct memfile_info {
+    uint64_t file_bytes;       /* when the snapshot was taken */
+    uint64_t committed_bytes;  /* up to the end of the newest commit */
+    uint64_t unfinished_bytes; /* behind it */
+    int unfinished_is_damage;  /* SPEC 14.3 */
+    uint64_t commits, entries, superseded, objects;
+    uint64_t runs, index_bytes, dictionaries;
+    int64_t last_commit_us;
+    uint32_t format_version;
+    int sealed;
+    uint8_t memory_id[16], incarnation_id[16];
+    uint8_t history_digest[32];
+} memfile_info;
+
+/* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no
+ * reading beyond what open did. */
+MEMFILE_API int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size);
+
+/* Counters of this handle since it was opened. */
+typedef struct memfile_statistics {
+    uint64_t reads, bytes_read, writes, bytes_written, syncs;
+    uint64_t cache_hits, cache_misses;
+} memfile_statistics;
+MEMFILE_API void memfile_get_statistics(const memfile *mf, memfile_statistics *statistics, size_t struct_size);
+
+/* ------------------------------------------------------- verify and compact */
+
+/* One finding of verify. */
+typedef struct memfile_finding {
+    int code;            /* MEMFILE_E_DAMAGED ... ; MEMFILE_OK for a mere remark */
+    uint64_t offset, length; /* place in the file; length 0: not known */
+    uint64_t first_entry, entry_count; /* entries that are lost or in doubt; count 0: none */
+    const char *message;
+} memfile_finding;
+
+typedef struct memfile_verify_options {
+    size_t struct_size;
+    int quick; /* stored bytes only: checksums, tiling, chain; no content is decoded */
+    uint32_t threads;
+    void (*finding)(void *context, const memfile_finding *finding);
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    void *context;
+} memfile_verify_options;
+
+#define MEMFILE_VERIFY_OPTIONS_INIT \
+    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL }
+
+typedef struct memfile_verify_result {
+    uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
+    uint64_t segments, commits, entries, findings;
+    uint8_t stored_digest[32];  /* answers: is this copy intact? */
+    uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
+} memfile_verify_result;
+
+/* Checks every byte of the file, without trusting any index or footer. OK: all is
+ * accounted for and sound. TRUNCATED: only unfinished bytes at the end are amiss.
+ * DAMAGED: findings tell where. Other errors: it could not be checked. */
+MEMFILE_API int memfile_verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
+                               memfile_error *error);
+
+typedef struct memfile_compact_options {
+    size_t struct_size;
+    const char *output;  /* write there instead of replacing; must not exist */
+    uint32_t threads;
+    uint32_t compression_level; /* 1 to 19 */
+    uint32_t lock_timeout_ms;
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    void *context;
+    const memfile_environment *environment;
+} memfile_compact_options;
+
+#define MEMFILE_COMPACT_OPTIONS_INIT \
+    { sizeof(memfile_compact_options), NULL, 1, 12, 10000, NULL, NULL, NULL }
+
+typedef struct memfile_compact_result {
+    uint64_t bytes_before, bytes_after, entries, commits;
+    uint8_t history_digest[32];
+} memfile_compact_result;
+
+/* Writes the memory anew, as tight as it can, verifies the new file, and swaps
+ * it in by rename; readers of the old file go on undisturbed. History, digests
+ * and entry numbers stay. On failure the old file is as it was and the new one is
+ * removed; UNCERTAIN: the rename was done and its sync failed. */
+MEMFILE_API int memfile_compact(const char *path, const memfile_compact_options *options,
+                                memfile_compact_result *result, memfile_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+/* format: the constants of SPEC.md, under its names. tests/check_names.py
+ * compares them with the text. */
+#ifndef MF_FORMAT_H
+#define MF_FORMAT_H
+
+#define MF_FORMAT_VERSION 1
+#define MF_HEADER_LENGTH 80
+#define MF_SEGMENT_HEADER_LENGTH 64
+#define MF_TRAILER_LENGTH 8
+
+#define MF_STORED_LENGTH_MAX 1048576u
+#define MF_RAW_LENGTH_MAX 1048576u
+#define MF_CORE_LENGTH_MAX 262144u
+#define MF_BLOCK_ROWS_MAX 4096u
+#define MF_INLINE_CONTENT_MAX 32768u
+#define MF_CHUNK_LENGTH 262144u
+#define MF_LOOKBACK 18874368u
+#define MF_ENTRIES_MAX ((uint64_t)1 << 40)
+#define MF_CHUNKS_MAX ((uint64_t)1 << 24)
+#define MF_LOCK_OFFSET ((uint64_t)1 << 62)
+#define MF_GROUP_SYNC_INTERVAL (16u << 20)
+#define MF_SMALL_GROUP_MAX 65536u
+#define MF_FULL_EVERY_COMMITS 64u
+#define MF_FULL_EVERY_BYTES 49152u
+
+enum { MF_SUITE_PLAIN = 0, MF_SUITE_SEALED = 1 };
+
+/* SPEC 5 */
+enum {
+    MF_TYPE_RECORDS = 1,
+    MF_TYPE_CHUNK = 2,
+    MF_TYPE_INDEX = 3,
+    MF_TYPE_DICTIONARY = 4,
+    MF_TYPE_KEYS = 5,
+    MF_TYPE_COMMIT = 6,
+    MF_TYPE_HISTORY = 7,
+    MF_TYPE_VOID = 8,
+    MF_TYPE_SEALED = 15
+};
+
+/* SPEC 4.1 Flags */
+enum { MF_FLAG_COMMIT = 1, MF_FLAG_OPTIONAL = 2, MF_FLAG_DERIVED = 4, MF_FLAG_SYNCED = 8, MF_FLAGS_KNOWN = 15 };
+
+/* SPEC 4.3 */
+enum { MF_CODEC_RAW = 0, MF_CODEC_ZSTD = 1, MF_CODEC_ZSTD_DICTIONARY = 2, MF_CODEC_SEALED = 15 };
+
+/* SPEC 6.2 */
+enum {
+    MF_COLUMN_KIND = 1 << 0,
+    MF_COLUMN_SCOPE = 1 << 1,
+    MF_COLUMN_KEY = 1 << 2,
+    MF_COLUMN_TIME = 1 << 3,
+    MF_COLUMN_TEXT = 1 << 4,
+    MF_COLUMN_TAGS = 1 << 5,
+    MF_COLUMN_LINKS = 1 << 6,
+    MF_COLUMN_IDEMPOTENCY_KEY = 1 << 7,
+    MF_COLUMN_EXPIRES = 1 << 8,
+    MF_COLUMN_REST = 1 << 9,
+    MF_COLUMN_VECTOR = 1 << 10,
+    MF_COLUMN_ERASED = 1 << 11,
+    MF_COLUMNS_KNOWN = (1 << 12) - 1
+};
+enum { MF_ID_BINARY = 0, MF_ID_HEX = 1, MF_ID_TEXT = 2, MF_ID_ROW = 3 };
+
+/* SPEC 7.1 */
+enum {
+    MF_FIELD_OP = 0,
+    MF_FIELD_ID = 1,
+    MF_FIELD_KIND = 2,
+    MF_FIELD_SCOPE = 3,
+    MF_FIELD_KEY = 4,
+    MF_FIELD_TIME = 5,
+    MF_FIELD_TEXT = 6,
+    MF_FIELD_DATA = 7,
+    MF_FIELD_MEDIA_TYPE = 8,
+    MF_FIELD_CONTENT = 9,
+    MF_FIELD_TITLE = 10,
+    MF_FIELD_TAGS = 11,
+    MF_FIELD_LINKS = 12,
+    MF_FIELD_META = 13,
+    MF_FIELD_RECORDED = 14,
+    MF_FIELD_VALID_FROM = 15,
+    MF_FIELD_VALID_TO = 16,
+    MF_FIELD_EXPIRES = 17,
+    MF_FIELD_SOURCE = 18,
+    MF_FIELD_ACTOR = 19,
+    MF_FIELD_SESSION = 20,
+    MF_FIELD_MODEL = 21,
+    MF_FIELD_DERIVED_FROM = 22,
+    MF_FIELD_IDEMPOTENCY_KEY = 23,
+    MF_FIELD_CONFIDENCE = 24,
+    MF_FIELD_IMPORTANCE = 25,
+    MF_FIELD_PINNED = 26,
+    MF_FIELD_STATUS = 27,
+    MF_FIELD_EMBEDDING = 28,
+    MF_FIELD_SUPERSEDES = 29,
+    MF_FIELD_REASON = 30,
+    MF_FIELD_COUNT = 31
+};
+enum { MF_OP_PUT = 0, MF_OP_FORGET = 1 };
+enum { MF_CONTENT_TEXT = 0, MF_CONTENT_DATA = 1 };
+enum { MF_VECTOR_F32 = 1, MF_VECTOR_F64 = 2 };
+
+#define MF_ID_MAX 255u
+#define MF_NAME_MAX 255u
+#define MF_KEY_MAX 1024u
+#define MF_SCOPE_MAX 32u
+#define MF_TAGS_MAX 256u
+#define MF_LINKS_MAX 1024u
+#define MF_DEPTH_MAX 32u
+#define MF_SECONDS_MIN (-62167219200LL)
+#define MF_SECONDS_MAX 253402300799LL
+
+/* SPEC 9.1 Commit_Flags */
+enum {
+    MF_COMMIT_LOGICAL = 1 << 0,
+    MF_COMMIT_FULL = 1 << 1,
+    MF_COMMIT_INLINE = 1 << 2,
+    MF_COMMIT_PARENTS = 1 << 3,
+    MF_COMMIT_AUTHOR = 1 << 4,
+    MF_COMMIT_EXTRA = 1 << 5,
+    MF_COMMIT_SALT = 1 << 6,
+    MF_COMMIT_ORDER = 1 << 7,
+    MF_COMMIT_SIGNATURES = 1 << 8,
+    MF_COMMIT_FLAGS_KNOWN = (1 << 9) - 1
+};
+
+/* SPEC 10.1 */
+enum {
+    MF_ITEM_BLOCK = 1,
+    MF_ITEM_ID = 2,
+    MF_ITEM_KEY = 3,
+    MF_ITEM_TIME = 4,
+    MF_ITEM_FACET = 5,
+    MF_ITEM_IDEMPOTENCY = 6,
+    MF_ITEM_FATE = 7,
+    MF_ITEM_OBJECT = 8,
+    MF_ITEM_CHUNK = 9,
+    MF_ITEM_COMMIT = 10
+};
+enum { MF_HASH_ID = 0, MF_HASH_KEY = 1, MF_HASH_KIND = 2, MF_HASH_TAG = 3, MF_HASH_SCOPE = 4, MF_HASH_IDEMPOTENCY = 5 };
+#define MF_RUN_ITEMS 1
+#define MF_PAGE_BODY_TARGET 4096u
+#define MF_PAGE_BODY_MAX 65536u
+#define MF_PAGE_LEVEL_MAX 8u
+#define MF_RUN_BASE 64u
+#define MF_RUN_FANOUT 8u
+
+/* SPEC 8.4, 8.5 */
+#define MF_ENTRIES_FANOUT 16u
+#define MF_LOG_FANOUT 2u
+#define MF_SALT_DEPTH 16u
+
+#endif

@@ -1,0 +1,38 @@
+/* handle: what a memfile handle and a view of an entry are made of. Shared by
+ * the files that implement memfile.h. */
+#ifndef MF_HANDLE_H
+#define MF_HANDLE_H
+
+#include "content.h"
+#include "scan.h"
+#include "store.h"
+#include "writer.h"
+
+struct memfile_entry {
+    mf_block *block;
+    uint32_t row;
+    uint64_t number;
+};
+
+struct memfile {
+    mf_mem mem;
+    mf_store store;
+    mf_settings settings;
+    mf_writer *writer; /* made with the first put */
+    memfile_error error;
+    bool open;
+    mf_object *got; /* what the view of memfile_get points into */
+    memfile_entry view;
+    mf_record *record;
+    mf_buffer core, json, content;
+};
+
+/* Fills in what the caller left out. author: copied with mem. */
+int mf_settings_from(mf_settings *settings, const memfile_options *options, const mf_mem *mem, memfile_error *err);
+void mf_settings_free(mf_settings *settings, const mf_mem *mem);
+memfile_environment mf_environment_or_system(const memfile_environment *environment);
+void mf_handle_let_go(memfile *mf);
+/* memfile_verify over an open file, which it closes. */
+int mf_verify_io(mf_io *io, const memfile_verify_options *options, memfile_verify_result *result, memfile_error *err);
+
+#endif

@@ -1,0 +1,403 @@
+/* list: filters and cursors. A filter is answered from postings when an index
+ * names few candidates, and by going through the blocks otherwise; either way
+ * each entry is looked at. */
+#include <stdlib.h>
+
+#include "handle.h"
+
+#define CANDIDATES_MAX 65536u
+
+struct memfile_cursor {
+    memfile *mf;
+    /* the filter */
+    mf_slice *scope;
+    uint32_t scope_count;
+    mf_slice kind, tag, key;
+    mf_time since, until;
+    bool has_since, has_until, reverse, all;
+    uint64_t first, end, limit, given;
+    mf_time now;
+    char *texts; /* copies of the filter's */
+    /* the way through */
+    uint64_t *candidates;
+    size_t candidate_count, next_candidate;
+    bool by_candidates;
+    mf_scan scan;
+    bool scanning;
+    mf_object *object;     /* block in hand, when not scanning */
+    mf_block *block;
+    uint64_t block_first;
+    uint32_t row, rows;    /* next row; rows that are left, when going backward */
+    uint64_t next_entry;   /* going backward: the next block ends here */
+    uint8_t *superseded;   /* per row of the block */
+    bool fates;
+    memfile_entry view;
+};
+
+static char *copy(char **at, const char *text, mf_slice *out)
+{
+    size_t n = text ? strlen(text) : 0;
+    if (text) {
+        memcpy(*at, text, n + 1);
+        *out = mf_slice_of(*at, n);
+        *at += n + 1;
+    }
+    return *at;
+}
+
+static int take_filter(memfile_cursor *c, const memfile_filter *f)
+{
+    memfile *mf = c->mf;
+    size_t room = 1;
+    const char *texts[] = {f->kind, f->tag, f->key};
+    for (int i = 0; i < 3; i++)
+        room += texts[i] ? strlen(texts[i]) + 1 : 0;
+    if (f->scope_count > MF_SCOPE_MAX)
+        return mf_fail(&mf->error, MEMFILE_E_INVALID, MF_NOWHERE, "a scope has at most %u names", MF_SCOPE_MAX);
+    for (size_t i = 0; i < f->scope_count; i++)
+        room += strlen(f->scope[i]) + 1;
+    c->texts = (char *)mf_alloc(&mf->mem, room);
+    c->scope = (mf_slice *)mf_alloc_zero(&mf->mem, (f->scope_count + 1) * sizeof *c->scope);
+    if (!c->texts || !c->scope)
+        return mf_fail_memory(&mf->error);
+    char *at = c->texts;
+    copy(&at, f->kind, &c->kind);
+    copy(&at, f->tag, &c->tag);
+    copy(&at, f->key, &c->key);
+    for (size_t i = 0; i < f->scope_count; i++)
+        copy(&at, f->scope[i], &c->scope[i]);
+    c->scope_count = (uint32_t)f->scope_count;
+    c->has_since = f->since != NULL;
+    c->has_until = f->until != NULL;
+    if ((f->since && !mf_time_parse(&c->since, f->since, strlen(f->since))) ||
+        (f->until && !mf_time_parse(&c->until, f->until, strlen(f->until))))
+        return mf_fail(&mf->error, MEMFILE_E_INVALID, MF_NOWHERE,
+                       "since and until are RFC 3339 in UTC, like 2023-05-08T13:56:02Z");
+    c->reverse = f->reverse != 0;
+    c->all = f->all != 0;
+    c->first = f->first_entry;
+    c->limit = f->limit ? f->limit : UINT64_MAX;
+    int64_t now = mf->settings.environment.now_us(mf->settings.environment.context);
+    c->now = (mf_time){now / 1000000, (uint32_t)(now % 1000000 < 0 ? 0 : now % 1000000), 6};
+    return mf_store_entries_at(&mf->store, f->as_of, &c->end, &mf->error);
+}
+
+/* ---- candidates */
+
+static int add_candidate(memfile_cursor *c, size_t *capacity, uint64_t entry)
+{
+    if (entry < c->first || entry >= c->end)
+        return 0;
+    if (c->candidate_count == CANDIDATES_MAX)
+        return 1;
+    void *grown = c->candidates;
+    if (mf_grow(&c->mf->mem, &grown, capacity, c->candidate_count + 1, sizeof *c->candidates) != 0)
+        return -1;
+    c->candidates = (uint64_t *)grown;
+    c->candidates[c->candidate_count++] = entry;
+    return 0;
+}
+
+/* Values of items of one kind with keys in [low, high]. 1: too many. */
+static int collect(memfile_cursor *c, unsigned kind, uint64_t low, uint64_t high, size_t *capacity)
+{
+    mf_store *st = &c->mf->store;
+    const mf_state *s = st->state;
+    int full = 0;
+    for (uint32_t r = 0; r < s->footer.run_count && !full; r++) {
+        mf_run_iterator it;
+        mf_item item = {(uint8_t)kind, low, 0};
+        int rc = mf_run_seek(&it, st, &s->footer.runs[r], &item, &c->mf->error);
+        while (rc == MEMFILE_OK && !full && (rc = mf_run_next(&it, &item, &c->mf->error)) == MEMFILE_OK) {
+            if (item.kind != kind || item.key > high)
+                break;
+            full = add_candidate(c, capacity, item.value);
+        }
+        mf_run_iterator_close(&it);
+        if (rc < 0)
+            return rc;
+    }
+    if (s->tail_count > 0 && !full) {
+        int rc = mf_store_tail_items(st, &c->mf->error);
+        if (rc != MEMFILE_OK)
+            return rc;
+        for (size_t i = 0; i < st->tail_items.kind[kind].count && !full; i++) {
+            mf_pair p = st->tail_items.kind[kind].pairs[i];
+            if (p.key >= low && p.key <= high)
+                full = add_candidate(c, capacity, p.value);
+        }
+    }
+    return full < 0 ? mf_fail_memory(&c->mf->error) : full;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Tries the conditions that an index knows, from the one that is likely the
+ * narrowest on, until one names few enough. */
+static int plan(memfile_cursor *c)
+{
+    uint32_t tag = c->mf->store.tag;
+    size_t capacity = 0;
+    for (int attempt = 0; attempt < 4; attempt++) {
+        int rc;
+        uint64_t h;
+        c->candidate_count = 0;
+        if (attempt == 0 && c->tag.data) {
+            h = mf_item_hash(MF_HASH_TAG, c->tag, tag);
+            rc = collect(c, MF_ITEM_FACET, h, h, &capacity);
+        } else if (attempt == 1 && c->scope_count > 0) {
+            h = mf_item_hash_scope(c->scope, c->scope_count, tag);
+            rc = collect(c, MF_ITEM_FACET, h, h, &capacity);
+        } else if (attempt == 2 && c->kind.data) {
+            h = mf_item_hash(MF_HASH_KIND, c->kind, tag);
+            rc = collect(c, MF_ITEM_FACET, h, h, &capacity);
+        } else if (attempt == 3 && (c->has_since || c->has_until)) {
+            rc = collect(c, MF_ITEM_TIME, c->has_since ? mf_item_time(c->since.seconds) : 0,
+                         c->has_until ? mf_item_time(c->until.seconds) : UINT64_MAX, &capacity);
+        } else {
+            continue;
+        }
+        if (rc < 0)
+            return rc;
+        if (rc == MEMFILE_OK) {
+            c->by_candidates = true;
+            qsort(c->candidates, c->candidate_count, sizeof *c->candidates, compare_entries);
+            return MEMFILE_OK;
+        }
+    }
+    c->candidate_count = 0;
+    return MEMFILE_OK;
+}
+
+int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
+{
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    *out = NULL;
+    if (filter)
+        memcpy(&f, filter, filter->struct_size < sizeof f ? filter->struct_size : sizeof f);
+    mf_handle_let_go(mf);
+    memfile_cursor *c = (memfile_cursor *)mf_alloc_zero(&mf->mem, sizeof *c);
+    if (!c)
+        return mf_fail_memory(&mf->error);
+    c->mf = mf;
+    int rc = take_filter(c, &f);
+    if (rc == MEMFILE_OK)
+        rc = plan(c);
+    c->fates = !c->all && (mf->store.state->footer.superseded > 0 || mf->store.state->tail_count > 0);
+    c->next_entry = c->end;
+    if (rc == MEMFILE_OK && !c->by_candidates && !c->reverse && c->first < c->end) {
+        rc = mf_scan_open(&c->scan, &mf->store, c->first, c->end, true, mf->settings.threads, &mf->error);
+        c->scanning = rc == MEMFILE_OK;
+    }
+    if (rc != MEMFILE_OK) {
+        memfile_cursor_close(c);
+        return rc;
+    }
+    *out = c;
+    return MEMFILE_OK;
+}
+
+void memfile_cursor_close(memfile_cursor *c)
+{
+    if (!c)
+        return;
+    const mf_mem *mem = &c->mf->mem;
+    if (c->scanning)
+        mf_scan_close(&c->scan);
+    if (c->object)
+        mf_store_release(&c->mf->store, c->object);
+    mf_free(mem, c->candidates);
+    mf_free(mem, c->scope);
+    mf_free(mem, c->texts);
+    mf_free(mem, c->superseded);
+    mf_free(mem, c);
+}
+
+/* ---- rows */
+
+static bool has_tag(const memfile_cursor *c, uint32_t row)
+{
+    uint32_t first, n = mf_block_tags(c->block, row, &first);
+    for (uint32_t i = 0; i < n; i++)
+        if (mf_slice_equal(mf_block_tag(c->block, first + i), c->tag))
+            return true;
+    return false;
+}
+
+static bool in_scope(const memfile_cursor *c, uint32_t row)
+{
+    mf_slice scope[MF_SCOPE_MAX];
+    if (mf_block_scope(c->block, row, scope) < c->scope_count)
+        return false;
+    for (uint32_t i = 0; i < c->scope_count; i++)
+        if (!mf_slice_equal(scope[i], c->scope[i]))
+            return false;
+    return true;
+}
+
+static bool matches(const memfile_cursor *c, uint32_t row)
+{
+    const mf_block *b = c->block;
+    mf_time t;
+    if (b->all & MF_COLUMN_ERASED && mf_block_erased(b, row))
+        return false;
+    if (c->kind.data && !mf_slice_equal(mf_block_kind(b, row), c->kind))
+        return false;
+    if (c->key.data && !mf_slice_equal(mf_block_key(b, row), c->key))
+        return false;
+    if (c->scope_count && !in_scope(c, row))
+        return false;
+    if (c->tag.data && !has_tag(c, row))
+        return false;
+    if (c->has_since || c->has_until) {
+        if (!mf_block_time(b, row, &t) || (c->has_since && mf_time_compare(&t, &c->since) < 0) ||
+            (c->has_until && mf_time_compare(&t, &c->until) >= 0))
+            return false;
+    }
+    if (!c->all && (b->all & MF_COLUMN_EXPIRES) && mf_block_expires(b, row, &t) && mf_time_compare(&t, &c->now) <= 0)
+        return false;
+    return true;
+}
+
+/* FATE items of a block's entries from all runs and the tail, as flags. */
+static int find_superseded(memfile_cursor *c)
+{
+    mf_store *st = &c->mf->store;
+    const mf_state *s = st->state;
+    memfile_error *err = &c->mf->error;
+    if (!c->superseded && !(c->superseded = (uint8_t *)mf_alloc(&c->mf->mem, MF_BLOCK_ROWS_MAX)))
+        return mf_fail_memory(err);
+    memset(c->superseded, 0, c->block->rows);
+    for (uint32_t r = 0; s->footer.superseded > 0 && r < s->footer.run_count; r++) {
+        const mf_run *run = &s->footer.runs[r];
+        mf_run_iterator it;
+        mf_item item = {MF_ITEM_FATE, c->block_first, 0};
+        if (run->first_entry + run->entry_count <= c->block_first)
+            continue;
+        int rc = mf_run_seek(&it, st, run, &item, err);
+        while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK && item.kind == MF_ITEM_FATE &&
+               item.key < c->block_first + c->block->rows)
+            if (item.value < c->end && item.key >= c->block_first)
+                c->superseded[item.key - c->block_first] = 1;
+        mf_run_iterator_close(&it);
+        if (rc < 0)
+            return rc;
+    }
+    if (s->tail_count > 0 && c->end > s->footer.indexed_entries) {
+        int rc = mf_store_tail_fates(st, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++) {
+            mf_pair p = st->tail_items.kind[MF_ITEM_FATE].pairs[i];
+            if (p.key >= c->block_first && p.key - c->block_first < c->block->rows && p.value < c->end)
+                c->superseded[p.key - c->block_first] = 1;
+        }
+    }
+    return MEMFILE_OK;
+}
+
+static int take_block(memfile_cursor *c, mf_object *o)
+{
+    if (c->object)
+        mf_store_release(&c->mf->store, c->object);
+    c->object = o;
+    c->block = &o->block;
+    c->block_first = o->first_entry;
+    return mf_store_content(&c->mf->store, o, &c->mf->error);
+}
+
+static int next_scanned(memfile_cursor *c)
+{
+    for (;;) {
+        while (c->block && c->row < c->rows) {
+            uint32_t row = c->row++;
+            if (matches(c, row) && !(c->fates && c->superseded[row])) {
+                c->view = (memfile_entry){c->block, row, c->block_first + row};
+                return MEMFILE_OK;
+            }
+        }
+        mf_scan_slot *slot;
+        int rc = mf_scan_next(&c->scan, &slot, &c->mf->error);
+        if (rc != MEMFILE_OK)
+            return rc;
+        c->block = &slot->block;
+        c->block_first = slot->first_entry;
+        c->row = c->block_first < c->first ? (uint32_t)(c->first - c->block_first) : 0;
+        c->rows = c->end - c->block_first < slot->block.rows ? (uint32_t)(c->end - c->block_first) : slot->block.rows;
+        rc = c->fates ? find_superseded(c) : MEMFILE_OK;
+        if (rc != MEMFILE_OK)
+            return rc;
+    }
+}
+
+static int next_backward(memfile_cursor *c)
+{
+    for (;;) {
+        while (c->block && c->rows > 0 && c->block_first + c->rows - 1 >= c->first) {
+            uint32_t row = --c->rows;
+            if (matches(c, row) && !(c->fates && c->superseded[row])) {
+                c->view = (memfile_entry){c->block, row, c->block_first + row};
+                return MEMFILE_OK;
+            }
+        }
+        if (c->next_entry <= c->first)
+            return MEMFILE_DONE;
+        mf_object *o;
+        uint32_t row;
+        int rc = mf_store_entry(&c->mf->store, c->next_entry - 1, &o, &row, &c->mf->error);
+        if (rc == MEMFILE_OK)
+            rc = take_block(c, o);
+        if (rc != MEMFILE_OK)
+            return rc;
+        c->rows = row + 1;
+        c->next_entry = c->block_first;
+        rc = c->fates ? find_superseded(c) : MEMFILE_OK;
+        if (rc != MEMFILE_OK)
+            return rc;
+    }
+}
+
+static int next_candidate(memfile_cursor *c)
+{
+    while (c->next_candidate < c->candidate_count) {
+        size_t i = c->next_candidate++;
+        uint64_t entry = c->candidates[c->reverse ? c->candidate_count - 1 - i : i], by;
+        mf_object *o;
+        uint32_t row;
+        int rc = mf_store_entry(&c->mf->store, entry, &o, &row, &c->mf->error);
+        if (rc == MEMFILE_OK)
+            rc = take_block(c, o);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (!matches(c, row))
+            continue;
+        rc = c->fates ? mf_store_fate(&c->mf->store, entry, c->end, &by, &c->mf->error) : MEMFILE_DONE;
+        if (rc < 0)
+            return rc;
+        if (rc == MEMFILE_OK)
+            continue;
+        c->view = (memfile_entry){c->block, row, entry};
+        return MEMFILE_OK;
+    }
+    return MEMFILE_DONE;
+}
+
+int memfile_cursor_next(memfile_cursor *c, const memfile_entry **out)
+{
+    *out = NULL;
+    if (c->given >= c->limit)
+        return MEMFILE_DONE;
+    int rc = c->by_candidates ? next_candidate(c)
+             : c->reverse     ? next_backward(c)
+             : c->scanning    ? next_scanned(c)
+                              : MEMFILE_DONE;
+    if (rc == MEMFILE_OK) {
+        c->given++;
+        *out = &c->view;
+    }
+    return rc;
+}

@@ -1,0 +1,444 @@
+/* lookup: from items, ids and entry numbers to rows. SPEC 10, 15.3, 15.4. */
+#include "store.h"
+
+/* ---- runs */
+
+/* Walks down to the leaf that holds the largest item <= *target, if any does.
+ * Each step goes one level down, so a page that leads to itself is found out. */
+static int descend(mf_store *st, const mf_run *run, const mf_item *target, mf_object **leaf, memfile_error *err)
+{
+    mf_object *page = NULL;
+    *leaf = NULL;
+    int rc = mf_store_page(st, run->root_offset, run->root_length, &page, err);
+    while (rc == MEMFILE_OK && page->page.level > 0) {
+        uint32_t rank = mf_page_rank(&page->page, target);
+        uint32_t child = rank ? rank - 1 : 0;
+        mf_object *next = NULL;
+        rc = mf_store_page(st, mf_ints_at(&page->page.offsets, child) * 8, mf_ints_at(&page->page.lengths, child) * 8,
+                           &next, err);
+        if (rc == MEMFILE_OK && next->page.level + 1 != page->page.level) {
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, next->offset, "an index page at offset %llu is on the wrong level",
+                         (unsigned long long)next->offset);
+            mf_store_release(st, next);
+        }
+        mf_store_release(st, page);
+        page = rc == MEMFILE_OK ? next : NULL;
+    }
+    *leaf = page;
+    return rc;
+}
+
+int mf_store_floor(mf_store *st, const mf_run *run, const mf_item *target, mf_item *found, memfile_error *err)
+{
+    mf_object *leaf;
+    if (run->type != MF_RUN_ITEMS || run->root_length == 0)
+        return MEMFILE_DONE;
+    int rc = descend(st, run, target, &leaf, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    uint32_t rank = mf_page_rank(&leaf->page, target);
+    if (rank > 0)
+        mf_page_item(&leaf->page, rank - 1, found);
+    mf_store_release(st, leaf);
+    return rank > 0 ? MEMFILE_OK : MEMFILE_DONE;
+}
+
+void mf_run_iterator_close(mf_run_iterator *it)
+{
+    for (unsigned i = 0; i < it->depth; i++)
+        mf_store_release(it->store, it->level[i].page);
+    it->depth = 0;
+}
+
+/* Adds the page under the current place of the lowest level. */
+static int push_page(mf_run_iterator *it, uint64_t offset, uint64_t length, memfile_error *err)
+{
+    mf_object *page;
+    int rc = mf_store_page(it->store, offset, length, &page, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (it->depth > 0 && page->page.level + 1 != it->level[it->depth - 1].page->page.level) {
+        mf_store_release(it->store, page);
+        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "an index page at offset %llu is on the wrong level",
+                       (unsigned long long)offset);
+    }
+    it->level[it->depth].page = page;
+    it->level[it->depth].next = 0;
+    it->depth++;
+    return MEMFILE_OK;
+}
+
+static int push_child(mf_run_iterator *it, memfile_error *err)
+{
+    mf_page *parent = &it->level[it->depth - 1].page->page;
+    uint32_t child = it->level[it->depth - 1].next++;
+    return push_page(it, mf_ints_at(&parent->offsets, child) * 8, mf_ints_at(&parent->lengths, child) * 8, err);
+}
+
+int mf_run_seek(mf_run_iterator *it, mf_store *st, const mf_run *run, const mf_item *from, memfile_error *err)
+{
+    memset(it, 0, sizeof *it);
+    it->store = st;
+    it->run = run;
+    if (run->type != MF_RUN_ITEMS || run->root_length == 0)
+        return MEMFILE_OK;
+    int rc = push_page(it, run->root_offset, run->root_length, err);
+    while (rc == MEMFILE_OK) {
+        mf_page *page = &it->level[it->depth - 1].page->page;
+        uint32_t rank = mf_page_rank(page, from);
+        mf_item last;
+        if (rank > 0)
+            mf_page_item(page, rank - 1, &last);
+        if (page->level == 0) {
+            it->level[it->depth - 1].next = rank > 0 && mf_item_compare(&last, from) == 0 ? rank - 1 : rank;
+            return MEMFILE_OK;
+        }
+        it->level[it->depth - 1].next = rank ? rank - 1 : 0;
+        rc = push_child(it, err);
+    }
+    mf_run_iterator_close(it);
+    return rc;
+}
+
+int mf_run_next(mf_run_iterator *it, mf_item *out, memfile_error *err)
+{
+    while (it->depth > 0) {
+        mf_page *page = &it->level[it->depth - 1].page->page;
+        if (it->level[it->depth - 1].next >= page->count) {
+            mf_store_release(it->store, it->level[--it->depth].page);
+            continue;
+        }
+        if (page->level == 0) {
+            mf_page_item(page, it->level[it->depth - 1].next++, out);
+            return MEMFILE_OK;
+        }
+        int rc = push_child(it, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+    }
+    return MEMFILE_DONE;
+}
+
+/* ---- entries */
+
+static int wrong_reference(uint64_t entry, memfile_error *err)
+{
+    return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index leads to no block with entry %llu",
+                   (unsigned long long)entry);
+}
+
+int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row, memfile_error *err)
+{
+    const mf_state *s = st->state;
+    uint64_t offset = 0;
+    *out = NULL;
+    if (entry >= s->entries)
+        return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "there is no entry %llu", (unsigned long long)entry);
+    if (entry >= s->footer.indexed_entries) {
+        for (uint32_t i = 0; i < s->tail_count && !offset; i++)
+            if (entry >= s->tail[i].first_entry && entry - s->tail[i].first_entry < s->tail[i].entry_count)
+                offset = s->tail[i].offset;
+    } else {
+        for (uint32_t i = 0; i < s->footer.run_count && !offset; i++) {
+            const mf_run *run = &s->footer.runs[i];
+            mf_item target = {MF_ITEM_BLOCK, entry, UINT64_MAX}, found;
+            if (run->type != MF_RUN_ITEMS || entry < run->first_entry || entry - run->first_entry >= run->entry_count)
+                continue;
+            int rc = mf_store_floor(st, run, &target, &found, err);
+            if (rc < 0)
+                return rc;
+            if (rc == MEMFILE_OK && found.kind == MF_ITEM_BLOCK && found.value <= UINT64_MAX / 8)
+                offset = found.value * 8;
+            break;
+        }
+    }
+    if (!offset)
+        return wrong_reference(entry, err);
+    int rc = mf_store_block(st, offset, out, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (entry < (*out)->first_entry || entry - (*out)->first_entry >= (*out)->block.rows) {
+        mf_store_release(st, *out);
+        *out = NULL;
+        return wrong_reference(entry, err);
+    }
+    *row = (uint32_t)(entry - (*out)->first_entry);
+    return MEMFILE_OK;
+}
+
+/* ---- by hash: candidates from the newest down, each confirmed */
+
+typedef struct wanted {
+    unsigned kind; /* of item */
+    uint64_t hash;
+    mf_id id;
+    const mf_slice *scope;
+    uint32_t scope_count;
+    mf_slice key;
+} wanted;
+
+static bool confirms(const wanted *w, mf_object *o, uint32_t row)
+{
+    mf_slice scope[MF_SCOPE_MAX];
+    mf_id id;
+    switch (w->kind) {
+    case MF_ITEM_ID: id = mf_block_id(&o->block, row); return id.data && mf_id_equal(id, w->id);
+    case MF_ITEM_IDEMPOTENCY: {
+        mf_slice key = mf_block_idempotency_key(&o->block, row);
+        return key.data && mf_slice_equal(key, w->key);
+    }
+    default: {
+        mf_slice key = mf_block_key(&o->block, row);
+        if (!key.data || !mf_slice_equal(key, w->key) || mf_block_scope(&o->block, row, scope) != w->scope_count)
+            return false;
+        for (uint32_t i = 0; i < w->scope_count; i++)
+            if (!mf_slice_equal(scope[i], w->scope[i]))
+                return false;
+        return true;
+    }
+    }
+}
+
+static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_object **out, uint32_t *row,
+                         memfile_error *err)
+{
+    int rc = mf_store_entry(st, entry, out, row, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (confirms(w, *out, *row))
+        return MEMFILE_OK;
+    mf_store_release(st, *out);
+    *out = NULL;
+    return MEMFILE_DONE;
+}
+
+static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object **out, uint32_t *row,
+                       memfile_error *err)
+{
+    const mf_state *s = st->state;
+    *out = NULL;
+    if (s->tail_count > 0 && limit > s->footer.indexed_entries) {
+        int rc = mf_store_tail_items(st, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        const mf_pair *pairs = st->tail_items.kind[w->kind].pairs;
+        for (size_t i = st->tail_items.kind[w->kind].count; i-- > 0;) {
+            if (pairs[i].key != w->hash || pairs[i].value >= limit)
+                continue;
+            rc = confirm_entry(st, w, pairs[i].value, out, row, err);
+            if (rc != MEMFILE_DONE)
+                return rc;
+        }
+    }
+    for (uint32_t i = s->footer.run_count; i-- > 0;) {
+        const mf_run *run = &s->footer.runs[i];
+        if (run->type != MF_RUN_ITEMS || run->first_entry >= limit)
+            continue;
+        mf_item target = {(uint8_t)w->kind, w->hash, limit - 1}, found;
+        for (;;) {
+            int rc = mf_store_floor(st, run, &target, &found, err);
+            if (rc < 0)
+                return rc;
+            if (rc == MEMFILE_DONE || found.kind != w->kind || found.key != w->hash)
+                break;
+            rc = confirm_entry(st, w, found.value, out, row, err);
+            if (rc != MEMFILE_DONE)
+                return rc;
+            if (found.value == 0)
+                break;
+            target.value = found.value - 1;
+        }
+    }
+    return MEMFILE_E_NOT_FOUND;
+}
+
+int mf_store_id(mf_store *st, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err)
+{
+    wanted w = {MF_ITEM_ID, mf_item_hash_id(id, st->tag), id, NULL, 0, {NULL, 0}};
+    return find_wanted(st, &w, limit, out, row, err);
+}
+
+int mf_store_key(mf_store *st, const mf_slice *scope, uint32_t scope_count, mf_slice key, uint64_t limit,
+                 mf_object **out, uint32_t *row, memfile_error *err)
+{
+    wanted w = {MF_ITEM_KEY, mf_item_hash_key(scope, scope_count, key, st->tag), {0}, scope, scope_count, key};
+    return find_wanted(st, &w, limit, out, row, err);
+}
+
+int mf_store_idempotency(mf_store *st, mf_slice key, mf_object **out, uint32_t *row, memfile_error *err)
+{
+    wanted w = {MF_ITEM_IDEMPOTENCY, mf_item_hash(MF_HASH_IDEMPOTENCY, key, st->tag), {0}, NULL, 0, key};
+    return find_wanted(st, &w, UINT64_MAX, out, row, err);
+}
+
+int mf_store_entries_at(mf_store *st, uint64_t number, uint64_t *entries, memfile_error *err)
+{
+    const mf_state *s = st->state;
+    *entries = s->entries;
+    if (number == UINT64_MAX || number == s->number)
+        return MEMFILE_OK;
+    *entries = 0;
+    if (number > s->number)
+        return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "there is no commit %llu; the newest is %llu",
+                       (unsigned long long)number, (unsigned long long)s->number);
+    if (number >= s->footer.indexed_commits) {
+        /* commits behind the runs: the tail's, or ones that brought nothing */
+        uint64_t best = s->footer.indexed_entries;
+        for (uint32_t i = 0; i < s->tail_count; i++)
+            if (s->tail[i].number <= number)
+                best = s->tail[i].first_entry + s->tail[i].entry_count;
+        *entries = best;
+        return MEMFILE_OK;
+    }
+    for (uint32_t i = s->footer.run_count; i-- > 0;) {
+        mf_item target = {MF_ITEM_COMMIT, number, UINT64_MAX}, found;
+        int rc = mf_store_floor(st, &s->footer.runs[i], &target, &found, err);
+        if (rc < 0)
+            return rc;
+        if (rc == MEMFILE_OK && found.kind == MF_ITEM_COMMIT && found.key == number) {
+            *entries = found.value;
+            return MEMFILE_OK;
+        }
+    }
+    return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index does not know commit %llu",
+                   (unsigned long long)number);
+}
+
+/* ---- the tail */
+
+void mf_block_record_columns(mf_block *b, uint32_t row, mf_record *r)
+{
+    uint32_t first;
+    r->mask = mf_block_mask(b, row);
+    r->id = mf_block_id(b, row);
+    r->kind = mf_block_kind(b, row);
+    r->key = mf_block_key(b, row);
+    r->idempotency_key = mf_block_idempotency_key(b, row);
+    r->scope_count = mf_block_scope(b, row, r->scope);
+    mf_block_time(b, row, &r->time);
+    mf_block_expires(b, row, &r->expires);
+    r->tag_count = mf_block_tags(b, row, &first);
+    if (r->tag_count > MF_TAGS_MAX)
+        r->tag_count = MF_TAGS_MAX; /* such a row is damaged and fails elsewhere */
+    for (uint32_t i = 0; i < r->tag_count; i++)
+        r->tags[i] = mf_block_tag(b, first + i);
+}
+
+int mf_store_tail_items(mf_store *st, memfile_error *err)
+{
+    if (st->tail_items_ready)
+        return MEMFILE_OK;
+    mf_record *record = (mf_record *)mf_alloc(st->mem, sizeof *record);
+    int rc = record ? MEMFILE_OK : mf_fail_memory(err);
+    mf_items_clear(&st->tail_items);
+    for (uint32_t i = 0; i < st->state->tail_count && rc == MEMFILE_OK; i++) {
+        mf_object *o;
+        rc = mf_store_block(st, st->state->tail[i].offset, &o, err);
+        if (rc != MEMFILE_OK)
+            break;
+        for (uint32_t row = 0; row < o->block.rows; row++) {
+            if (mf_block_mask(&o->block, row) & MF_COLUMN_ERASED)
+                continue;
+            mf_block_record_columns(&o->block, row, record);
+            if (!record->id.data) {
+                rc = mf_fail(err, MEMFILE_E_DAMAGED, o->offset, "the ids in the block at offset %llu are damaged",
+                             (unsigned long long)o->offset);
+                break;
+            }
+            mf_items_add_entry(&st->tail_items, record, o->first_entry + row, st->tag);
+        }
+        mf_store_release(st, o);
+    }
+    mf_free(st->mem, record);
+    if (rc == MEMFILE_OK && st->tail_items.failed)
+        rc = mf_fail_memory(err);
+    st->tail_items_ready = rc == MEMFILE_OK;
+    return rc;
+}
+
+/* SPEC 10.2: the row supersedes the newest earlier entry with its id, and the
+ * newest earlier one with its scope and key. */
+int mf_store_add_fates(mf_store *st, mf_items *items, mf_object *o, uint32_t row, memfile_error *err)
+{
+    uint64_t entry = o->first_entry + row, by_id = UINT64_MAX;
+    mf_object *before = NULL;
+    uint32_t before_row;
+    mf_slice key = mf_block_key(&o->block, row);
+    int rc = mf_store_id(st, mf_block_id(&o->block, row), entry, &before, &before_row, err);
+    if (rc == MEMFILE_OK) {
+        by_id = before->first_entry + before_row;
+        mf_items_add(items, MF_ITEM_FATE, by_id, entry);
+        mf_store_release(st, before);
+    } else if (rc != MEMFILE_E_NOT_FOUND) {
+        return rc;
+    }
+    if (key.data) {
+        mf_slice scope[MF_SCOPE_MAX];
+        uint32_t count = mf_block_scope(&o->block, row, scope);
+        rc = mf_store_key(st, scope, count, key, entry, &before, &before_row, err);
+        if (rc == MEMFILE_OK) {
+            uint64_t by_key = before->first_entry + before_row;
+            if (by_key != by_id)
+                mf_items_add(items, MF_ITEM_FATE, by_key, entry);
+            mf_store_release(st, before);
+        } else if (rc != MEMFILE_E_NOT_FOUND) {
+            return rc;
+        }
+    }
+    return items->failed ? mf_fail_memory(err) : MEMFILE_OK;
+}
+
+int mf_store_tail_fates(mf_store *st, memfile_error *err)
+{
+    if (st->tail_fates_ready)
+        return MEMFILE_OK;
+    int rc = mf_store_tail_items(st, err);
+    st->tail_items.kind[MF_ITEM_FATE].count = 0;
+    for (uint32_t i = 0; i < st->state->tail_count && rc == MEMFILE_OK; i++) {
+        mf_object *o;
+        rc = mf_store_block(st, st->state->tail[i].offset, &o, err);
+        if (rc != MEMFILE_OK)
+            break;
+        for (uint32_t row = 0; row < o->block.rows && rc == MEMFILE_OK; row++)
+            if (!(mf_block_mask(&o->block, row) & MF_COLUMN_ERASED))
+                rc = mf_store_add_fates(st, &st->tail_items, o, row, err);
+        mf_store_release(st, o);
+    }
+    st->tail_fates_ready = rc == MEMFILE_OK;
+    return rc;
+}
+
+int mf_store_fate(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err)
+{
+    const mf_state *s = st->state;
+    if (s->footer.superseded > 0)
+        for (uint32_t i = 0; i < s->footer.run_count; i++) {
+            const mf_run *run = &s->footer.runs[i];
+            mf_run_iterator it;
+            mf_item from = {MF_ITEM_FATE, entry, 0}, found;
+            if (run->type != MF_RUN_ITEMS || run->first_entry + run->entry_count <= entry)
+                continue;
+            int rc = mf_run_seek(&it, st, run, &from, err);
+            if (rc == MEMFILE_OK)
+                rc = mf_run_next(&it, &found, err);
+            mf_run_iterator_close(&it);
+            if (rc < 0)
+                return rc;
+            if (rc == MEMFILE_OK && found.kind == MF_ITEM_FATE && found.key == entry && found.value < limit) {
+                *by = found.value;
+                return MEMFILE_OK;
+            }
+        }
+    if (s->tail_count > 0 && limit > s->footer.indexed_entries) {
+        int rc = mf_store_tail_fates(st, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        const mf_pair *pairs = st->tail_items.kind[MF_ITEM_FATE].pairs;
+        for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++)
+            if (pairs[i].key == entry && pairs[i].value < limit) {
+                *by = pairs[i].value;
+                return MEMFILE_OK;
+            }
+    }
+    return MEMFILE_DONE;
+}

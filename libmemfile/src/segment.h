@@ -1,0 +1,79 @@
+/* segment: the one mechanism that everything in the file is stored by. SPEC 4. */
+#ifndef MF_SEGMENT_H
+#define MF_SEGMENT_H
+
+#include "bytes.h"
+#include "compress.h"
+#include "digest.h"
+#include "format.h"
+
+typedef struct mf_segment {
+    uint8_t type, flags, codec;
+    uint32_t stored_length, raw_length;
+    uint64_t offset, previous_commit, parent_tag;
+    uint32_t incarnation_tag, codec_parameter;
+    uint64_t body_checksum;
+} mf_segment;
+
+/* Bytes from the first of the header to the end of padding and trailer. */
+static inline uint64_t mf_segment_total(const mf_segment *s)
+{
+    return MF_SEGMENT_HEADER_LENGTH + mf_align8(s->stored_length) + (s->flags & MF_FLAG_COMMIT ? MF_TRAILER_LENGTH : 0);
+}
+
+/* Is there a sound header (SPEC 4.2) for `offset` in these 64 bytes? */
+bool mf_segment_is_sound_header(const uint8_t *raw, uint64_t offset, uint32_t tag);
+
+/* Decodes a header: DAMAGED if it is not sound, NEWER if it has what we do not know. */
+int mf_segment_decode(mf_segment *segment, const uint8_t *raw, uint64_t offset, uint32_t tag, memfile_error *err);
+void mf_segment_encode(const mf_segment *segment, uint8_t out[MF_SEGMENT_HEADER_LENGTH]);
+
+/* Checks body checksum, padding and trailer of the mf_segment_total() bytes at `raw`. */
+int mf_segment_check(const mf_segment *segment, const uint8_t *raw, memfile_error *err);
+
+/* Head and stored content of a checked segment (SPEC 4.3). */
+int mf_segment_split(const mf_segment *segment, const uint8_t *raw, mf_slice *head, mf_slice *stored,
+                     memfile_error *err);
+
+/* Content to its raw_length bytes in `out`. dictionary: the one that the codec asks for. */
+int mf_segment_content(const mf_segment *segment, mf_slice stored, mf_compressor *compressor,
+                       const mf_dictionary *dictionary, uint8_t *out, memfile_error *err);
+
+/* Trailer of SPEC 4.4 at `raw`: the length it names, or 0. */
+uint64_t mf_trailer_length(const uint8_t *raw);
+
+/* ---- writing */
+
+/* A segment whose place is not yet known. */
+typedef struct mf_built {
+    mf_segment segment;
+    mf_buffer bytes; /* room for the header, body, padding, trailer */
+    uint8_t body_digest[MF_DIGEST_LENGTH];
+} mf_built;
+
+void mf_built_init(mf_built *built, const mf_mem *mem);
+void mf_built_free(mf_built *built);
+/* Assembles the body of head and content; level 0 or no gain: stored raw. */
+int mf_segment_build(mf_built *built, uint8_t type, uint8_t flags, mf_slice head, mf_slice content,
+                     mf_compressor *compressor, int level, const mf_dictionary *dictionary, memfile_error *err);
+/* Gives it its place: fills header and trailer. */
+void mf_segment_place(mf_built *built, uint64_t offset, uint64_t previous_commit, uint64_t parent_tag, uint32_t tag);
+
+/* ---- stored digest, SPEC 8.7 */
+
+typedef struct mf_stored_chain {
+    mf_digest_stream stream;
+} mf_stored_chain;
+
+void mf_stored_begin(uint8_t digest[32], const uint8_t header[MF_HEADER_LENGTH]);
+void mf_chain_begin(mf_stored_chain *chain, const uint8_t previous[32]);
+void mf_chain_void(mf_stored_chain *chain, uint64_t length, const uint8_t digest[32]);
+void mf_chain_segment(mf_stored_chain *chain, const uint8_t header[MF_SEGMENT_HEADER_LENGTH],
+                      const uint8_t body_digest[32]);
+void mf_chain_end(mf_stored_chain *chain, uint8_t out[32]);
+static inline uint64_t mf_parent_tag(const uint8_t stored_digest[32])
+{
+    return mf_load64(stored_digest);
+}
+
+#endif

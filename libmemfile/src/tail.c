@@ -1,0 +1,275 @@
+/* tail: which commit is the newest. SPEC 14.
+ *
+ * Invariants. (1) A commit is taken only if it counts, SPEC 9.4: its segment is
+ * sound and it is SYNCED or every segment of its group is sound. (2) No header
+ * is believed that another sound header encloses, since a memory may hold
+ * bytes that look like segments. (3) Work is bounded by MF_LOOKBACK. */
+#include "store.h"
+
+int mf_tail_bytes(mf_store *st, uint64_t offset, size_t length, mf_buffer *scratch, const uint8_t **out,
+                  memfile_error *err)
+{
+    *out = NULL;
+    if (offset >= st->ending_offset && offset - st->ending_offset <= st->ending_length &&
+        length <= st->ending_length - (size_t)(offset - st->ending_offset)) {
+        *out = st->ending + (offset - st->ending_offset);
+        return MEMFILE_OK;
+    }
+    mf_buffer_clear(scratch);
+    uint8_t *p = mf_buffer_reserve(scratch, length);
+    if (!p)
+        return mf_fail_memory(err);
+    int rc = mf_io_read_all(st->io, offset, p, length, err);
+    if (rc == MEMFILE_OK)
+        *out = p;
+    return rc;
+}
+
+/* A whole, checked segment that ends at or before `size`. */
+static int sound_segment(mf_store *st, uint64_t offset, uint64_t size, mf_segment *segment, mf_buffer *scratch,
+                         const uint8_t **raw, memfile_error *err)
+{
+    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || size < MF_SEGMENT_HEADER_LENGTH ||
+        offset > size - MF_SEGMENT_HEADER_LENGTH)
+        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no segment can be at offset %llu", (unsigned long long)offset);
+    int rc = mf_tail_bytes(st, offset, MF_SEGMENT_HEADER_LENGTH, scratch, raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_decode(segment, *raw, offset, st->tag, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    uint64_t total = mf_segment_total(segment);
+    if (total > size - offset)
+        return mf_fail(err, MEMFILE_E_TRUNCATED, size, "the segment at offset %llu is cut off",
+                       (unsigned long long)offset);
+    rc = mf_tail_bytes(st, offset, (size_t)total, scratch, raw, err);
+    return rc == MEMFILE_OK ? mf_segment_check(segment, *raw, err) : rc;
+}
+
+/* The segments of a group before its commit. */
+static int group_is_sound(mf_store *st, const mf_segment *commit, uint64_t group_length, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_segment s;
+    const uint8_t *raw;
+    int rc = MEMFILE_OK;
+    mf_buffer_init(&scratch, st->mem);
+    for (uint64_t at = commit->offset - group_length; at < commit->offset && rc == MEMFILE_OK;
+         at += mf_segment_total(&s)) {
+        rc = sound_segment(st, at, commit->offset, &s, &scratch, &raw, err);
+        if (rc == MEMFILE_OK && (s.previous_commit != commit->previous_commit || (s.flags & MF_FLAG_COMMIT)))
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, at, "the segment at offset %llu is of another group",
+                         (unsigned long long)at);
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_segment s;
+    mf_commit commit;
+    mf_slice head, stored;
+    const uint8_t *raw = NULL;
+    mf_buffer_init(&scratch, st->mem);
+    int rc = sound_segment(st, offset, size, &s, &scratch, &raw, err);
+    if (rc == MEMFILE_OK && (!(s.flags & MF_FLAG_COMMIT) || s.type != MF_TYPE_COMMIT))
+        rc = s.type == MF_TYPE_SEALED
+                 ? mf_fail(err, MEMFILE_E_KEY, offset, "the memfile is sealed; this version cannot open it")
+                 : mf_fail(err, MEMFILE_E_DAMAGED, offset, "the segment at offset %llu is not a commit",
+                           (unsigned long long)offset);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_split(&s, raw, &head, &stored, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_commit_decode(&commit, head, NULL, st->mem, offset, err);
+    uint64_t group_length = rc == MEMFILE_OK ? commit.group_length : 0;
+    if (rc == MEMFILE_OK && !(s.flags & MF_FLAG_SYNCED) && group_length > 0)
+        rc = group_is_sound(st, &s, group_length, err);
+    if (rc == MEMFILE_OK)
+        *end = offset + mf_segment_total(&s);
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* ---- looking back */
+
+#define ENCLOSING_MAX (MF_SEGMENT_HEADER_LENGTH + (uint64_t)MF_STORED_LENGTH_MAX + 8)
+
+typedef struct scan {
+    bool found;
+    uint64_t last;            /* last believable header */
+    uint64_t last_previous;   /* its Previous_Commit */
+    uint64_t latest_previous; /* largest Previous_Commit of all believable headers */
+    uint64_t size;
+} scan;
+
+/* Sound headers in [from, size) that no sound header in there encloses. */
+static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, memfile_error *err)
+{
+    mf_buffer scratch;
+    const uint8_t *bytes;
+    mf_buffer_init(&scratch, st->mem);
+    memset(out, 0, sizeof *out);
+    out->size = size;
+    int rc = mf_tail_bytes(st, from, (size_t)(size - from), &scratch, &bytes, err);
+    for (uint64_t at = from; rc == MEMFILE_OK && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
+        const uint8_t *raw = bytes + (at - from);
+        if (!mf_segment_is_sound_header(raw, at, st->tag)) {
+            at += 8;
+            if (at > size)
+                break;
+            continue;
+        }
+        mf_segment s;
+        out->found = true;
+        out->last = at;
+        out->last_previous = mf_load64(raw + 24);
+        if (out->last_previous > out->latest_previous)
+            out->latest_previous = out->last_previous;
+        s.flags = raw[5];
+        s.stored_length = mf_load32(raw + 8);
+        uint64_t total = mf_segment_total(&s);
+        if (total > size - at)
+            break;
+        at += total;
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* Is any 512-byte sector, cut to [from, to), all zero? */
+static int has_zero_sector(mf_store *st, uint64_t from, uint64_t to, bool *out, memfile_error *err)
+{
+    mf_buffer scratch;
+    const uint8_t *bytes;
+    *out = false;
+    if (from >= to)
+        return MEMFILE_OK;
+    mf_buffer_init(&scratch, st->mem);
+    int rc = mf_tail_bytes(st, from, (size_t)(to - from), &scratch, &bytes, err);
+    for (uint64_t at = from; rc == MEMFILE_OK && at < to && !*out;) {
+        uint64_t end = (at / 512 + 1) * 512;
+        if (end > to)
+            end = to;
+        bool zero = true;
+        for (uint64_t i = at; i < end && zero; i++)
+            zero = bytes[i - from] == 0;
+        *out = zero;
+        at = end;
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* SPEC 14.3 for the bytes from `end` to `size`. */
+static int judge(mf_store *st, uint64_t end, uint64_t newest, const scan *sc, uint64_t size, bool *damage,
+                 memfile_error *err)
+{
+    mf_buffer scratch;
+    const uint8_t *raw;
+    bool zero = true;
+    int rc = MEMFILE_OK;
+    memfile_error why;
+    mf_segment s;
+    *damage = sc->found && sc->last >= end && sc->latest_previous > newest;
+    if (*damage || size == end)
+        return MEMFILE_OK;
+    mf_buffer_init(&scratch, st->mem);
+    if (size % 8 == 0 && size - end >= MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH) {
+        rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);
+        uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
+        if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - end) {
+            rc = has_zero_sector(st, size - length, size, &zero, err);
+            *damage = rc == MEMFILE_OK && !zero;
+        }
+    }
+    for (uint64_t at = end; rc == MEMFILE_OK && !*damage && at < size; at += mf_segment_total(&s)) {
+        int sound = sound_segment(st, at, size, &s, &scratch, &raw, &why);
+        if (sound == MEMFILE_OK)
+            continue;
+        if (sound != MEMFILE_E_DAMAGED)
+            break;
+        raw = NULL;
+        if (size - at >= MF_SEGMENT_HEADER_LENGTH)
+            rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
+        if (raw && mf_segment_is_sound_header(raw, at, st->tag)) {
+            rc = has_zero_sector(st, at, at + mf_segment_total(&s), &zero, err);
+            *damage = rc == MEMFILE_OK && !zero;
+        }
+        break;
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+static bool is_class_of_file(int rc)
+{
+    return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED;
+}
+
+int mf_tail_find(mf_store *st, uint64_t size, uint64_t *commit_offset, bool *damage, memfile_error *err)
+{
+    uint64_t end = 0;
+    *damage = false;
+    if (size % 8 == 0 && size >= MF_HEADER_LENGTH + MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH) {
+        mf_buffer scratch;
+        const uint8_t *raw;
+        mf_buffer_init(&scratch, st->mem);
+        int rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);
+        uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
+        mf_buffer_free(&scratch);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (length >= MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH && length <= size - MF_HEADER_LENGTH) {
+            rc = mf_tail_counts(st, size - length, size, &end, err);
+            if (rc == MEMFILE_OK && end == size) {
+                *commit_offset = size - length;
+                return MEMFILE_OK;
+            }
+            if (rc != MEMFILE_OK && !is_class_of_file(rc))
+                return rc;
+        }
+    }
+    /* 14.2: widen the window until the last header in it cannot be enclosed by
+     * one before it. */
+    scan sc = {0};
+    uint64_t from = size;
+    for (uint64_t width = 3u << 20;; width = MF_LOOKBACK) {
+        from = size - MF_HEADER_LENGTH > width ? (size - width) & ~(uint64_t)7 : MF_HEADER_LENGTH;
+        int rc = scan_window(st, from, size, &sc, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (from == MF_HEADER_LENGTH || width == MF_LOOKBACK || (sc.found && sc.last - from >= ENCLOSING_MAX))
+            break;
+    }
+    if (!sc.found)
+        return mf_fail(err, MEMFILE_E_DAMAGED, from,
+                       "no commit was found in the last %llu bytes; the file can only be recovered",
+                       (unsigned long long)(size - from));
+    uint64_t candidate = sc.last;
+    memfile_error why;
+    for (int tries = 0; tries < 64; tries++) {
+        int rc = mf_tail_counts(st, candidate, size, &end, &why);
+        if (rc == MEMFILE_OK) {
+            *commit_offset = candidate;
+            return judge(st, end, candidate, &sc, size, damage, err);
+        }
+        if (!is_class_of_file(rc)) {
+            *err = why;
+            return rc;
+        }
+        mf_buffer scratch;
+        const uint8_t *raw = NULL;
+        mf_buffer_init(&scratch, st->mem);
+        uint64_t previous = 0;
+        if (candidate <= size - MF_SEGMENT_HEADER_LENGTH &&
+            mf_tail_bytes(st, candidate, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, &why) == MEMFILE_OK &&
+            mf_segment_is_sound_header(raw, candidate, st->tag))
+            previous = mf_load64(raw + 24);
+        mf_buffer_free(&scratch);
+        if (previous == 0 || previous >= candidate)
+            break;
+        candidate = previous;
+    }
+    return mf_fail(err, MEMFILE_E_DAMAGED, sc.last, "no commit near the end is sound; the file can only be recovered");
+}

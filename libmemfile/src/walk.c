@@ -1,0 +1,246 @@
+/* walk: groups by tiling. */
+#include "walk.h"
+
+#define WINDOW ((size_t)1 << 20)
+
+int mf_walk_open(mf_walk *w, mf_store *store, uint64_t end, memfile_error *err)
+{
+    memset(w, 0, sizeof *w);
+    w->store = store;
+    w->end = end;
+    w->at = MF_HEADER_LENGTH;
+    w->window_size = WINDOW + MF_STORED_LENGTH_MAX + 4096;
+    w->window = (uint8_t *)mf_alloc(store->mem, w->window_size);
+    return w->window ? MEMFILE_OK : mf_fail_memory(err);
+}
+
+void mf_walk_close(mf_walk *w)
+{
+    if (w->store)
+        mf_free(w->store->mem, w->window);
+    w->window = NULL;
+}
+
+int mf_walk_bytes(mf_walk *w, uint64_t offset, size_t length, const uint8_t **out, memfile_error *err)
+{
+    *out = NULL;
+    if (offset < w->window_start || offset - w->window_start > w->window_length ||
+        length > w->window_length - (size_t)(offset - w->window_start)) {
+        size_t want = length > WINDOW ? length : WINDOW, got = 0;
+        if (want > w->window_size)
+            return mf_fail(err, MEMFILE_E_DAMAGED, offset, "a segment is too long");
+        if (w->end > offset && want > w->end - offset && length <= w->end - offset)
+            want = (size_t)(w->end - offset);
+        int rc = mf_io_read(w->store->io, offset, w->window, want, &got, err);
+        w->window_start = offset;
+        w->window_length = rc == MEMFILE_OK ? got : 0;
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (got < length)
+            return mf_fail(err, MEMFILE_E_TRUNCATED, offset + got, "the file became shorter while it was read");
+    }
+    *out = w->window + (offset - w->window_start);
+    return MEMFILE_OK;
+}
+
+/* First sound header at or behind `from`; *at = w->end if there is none. */
+static int find_header(mf_walk *w, uint64_t from, uint64_t *at, memfile_error *err)
+{
+    const uint8_t *p;
+    for (*at = (from + 7) & ~(uint64_t)7; *at + MF_SEGMENT_HEADER_LENGTH <= w->end;) {
+        size_t n = w->end - *at < WINDOW ? (size_t)(w->end - *at) : WINDOW;
+        int rc = mf_walk_bytes(w, *at, n, &p, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        size_t i = 0;
+        for (; i + MF_SEGMENT_HEADER_LENGTH <= n; i += 8)
+            if (mf_segment_is_sound_header(p + i, *at + i, w->store->tag)) {
+                *at += i;
+                return MEMFILE_OK;
+            }
+        *at += i;
+    }
+    *at = w->end;
+    return MEMFILE_OK;
+}
+
+/* Is this the VOID that names everything from the group's start on? */
+static int is_void_of(mf_walk *w, const mf_walk_group *g, const mf_segment *s, bool *yes, memfile_error *err)
+{
+    const uint8_t *raw;
+    mf_slice head, stored;
+    memfile_error why;
+    *yes = false;
+    if (s->type != MF_TYPE_VOID || s->previous_commit != g->previous_commit || mf_segment_total(s) > w->end - s->offset)
+        return MEMFILE_OK;
+    int rc = mf_walk_bytes(w, s->offset, (size_t)mf_segment_total(s), &raw, err);
+    if (rc == MEMFILE_OK && mf_segment_check(s, raw, &why) == MEMFILE_OK &&
+        mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK && head.length == 16)
+        *yes = mf_load64(head.data) == s->offset - g->start;
+    return rc;
+}
+
+static void add_gap(mf_walk_group *g, uint64_t start, uint64_t end)
+{
+    if (g->gap_count < MF_WALK_GAPS_MAX)
+        g->gaps[g->gap_count++] = (mf_gap){start, end};
+    else
+        g->gaps[MF_WALK_GAPS_MAX - 1].end = end;
+}
+
+int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
+{
+    memset(g, 0, sizeof *g);
+    if (w->at >= w->end)
+        return MEMFILE_DONE;
+    g->start = g->first_segment = w->at;
+    g->previous_commit = w->previous_commit;
+    uint64_t at = w->at;
+    while (at < w->end) {
+        const uint8_t *raw = NULL;
+        mf_segment s;
+        memfile_error why;
+        int rc = MEMFILE_OK, sound = MEMFILE_E_DAMAGED;
+        if (w->end - at >= MF_SEGMENT_HEADER_LENGTH)
+            rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (raw)
+            sound = mf_segment_decode(&s, raw, at, w->store->tag, &why);
+        if (sound == MEMFILE_E_NEWER) {
+            *err = why;
+            return sound;
+        }
+        if (sound != MEMFILE_OK || mf_segment_total(&s) > w->end - at) {
+            uint64_t next;
+            rc = find_header(w, at + 8, &next, err);
+            if (rc != MEMFILE_OK)
+                return rc;
+            add_gap(g, at, next);
+            at = next;
+            continue;
+        }
+        bool starts_here;
+        rc = is_void_of(w, g, &s, &starts_here, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (starts_here) {
+            g->first_segment = at;
+            g->gap_count = 0;
+        }
+        at += mf_segment_total(&s);
+        if (s.flags & MF_FLAG_COMMIT) {
+            g->commit_offset = s.offset;
+            g->commit = s;
+            w->previous_commit = s.offset;
+            break;
+        }
+    }
+    g->end = w->at = at;
+    return MEMFILE_OK;
+}
+
+/* ---- folded commits */
+
+void mf_history_cursor_init(mf_history_cursor *c, mf_store *store)
+{
+    memset(c, 0, sizeof *c);
+    c->store = store;
+    mf_arena_init(&c->arena, store->mem);
+}
+
+void mf_history_cursor_free(mf_history_cursor *c)
+{
+    if (!c->store)
+        return;
+    mf_free(c->store->mem, c->offsets);
+    mf_free(c->store->mem, c->raw);
+    mf_free(c->store->mem, c->nodes);
+    mf_arena_free(&c->arena);
+    c->offsets = NULL;
+    c->raw = NULL;
+    c->nodes = NULL;
+}
+
+int mf_history_cursor_add(mf_history_cursor *c, uint64_t offset)
+{
+    void *grown = c->offsets;
+    if (mf_grow(c->store->mem, &grown, &c->capacity, c->count + 1, sizeof *c->offsets) != 0)
+        return MEMFILE_E_MEMORY;
+    c->offsets = (uint64_t *)grown;
+    c->offsets[c->count++] = offset;
+    return MEMFILE_OK;
+}
+
+static int take_nodes(mf_history_cursor *c, const mf_salt_node *nodes, uint32_t count)
+{
+    void *grown = c->nodes;
+    if (mf_grow(c->store->mem, &grown, &c->node_capacity, count, sizeof *c->nodes) != 0)
+        return MEMFILE_E_MEMORY;
+    c->nodes = (mf_salt_node *)grown;
+    memcpy(c->nodes, nodes, count * sizeof *nodes);
+    c->node_count = count;
+    if (count == 1 && nodes[0].depth == 0)
+        mf_salts_init(&c->salts, nodes[0].seed);
+    return MEMFILE_OK;
+}
+
+int mf_history_cursor_set_root(mf_history_cursor *c, const uint8_t root[MF_SALT_LENGTH])
+{
+    mf_salt_node node = {0, 0, {0}};
+    memcpy(node.seed, root, sizeof node.seed);
+    return take_nodes(c, &node, 1);
+}
+
+int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t *number, memfile_error *err)
+{
+    *row = NULL;
+    while (!c->loaded || c->row == c->history.row_count) {
+        mf_segment s;
+        mf_slice head, stored;
+        if (c->next == c->count)
+            return MEMFILE_DONE;
+        mf_free(c->store->mem, c->raw);
+        c->raw = NULL;
+        c->loaded = false;
+        mf_arena_reset(&c->arena);
+        uint64_t offset = c->offsets[c->next++];
+        int rc = mf_store_segment(c->store, offset, 0, &s, &c->raw, err);
+        if (rc == MEMFILE_OK)
+            rc = mf_segment_split(&s, c->raw, &head, &stored, err);
+        if (rc == MEMFILE_OK && s.type != MF_TYPE_HISTORY)
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "no history segment at offset %llu",
+                         (unsigned long long)offset);
+        if (rc == MEMFILE_OK)
+            rc = mf_history_decode(&c->history, head, &c->arena, offset, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        c->row = 0;
+        c->loaded = true;
+    }
+    *number = c->history.first_number + c->row;
+    *row = &c->history.rows[c->row++];
+    if (((*row)->flags & MF_COMMIT_SALT) &&
+        take_nodes(c, c->history.nodes + (*row)->salt_first, (*row)->salt_count) != MEMFILE_OK)
+        return mf_fail_memory(err);
+    return MEMFILE_OK;
+}
+
+bool mf_history_cursor_salt(mf_history_cursor *c, uint64_t index, uint8_t out[MF_SALT_LENGTH])
+{
+    if (index > UINT32_MAX)
+        return false;
+    if (c->node_count == 1 && c->nodes[0].depth == 0) {
+        mf_salts_at(&c->salts, (uint32_t)index, out);
+        return true;
+    }
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        const mf_salt_node *n = &c->nodes[i];
+        unsigned below = 2 * (MF_SALT_DEPTH - n->depth);
+        if ((below >= 32 ? 0 : index >> below) == n->position) {
+            mf_salt_below(n->seed, n->depth, (uint32_t)index, out);
+            return true;
+        }
+    }
+    return false;
+}

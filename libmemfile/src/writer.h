@@ -1,0 +1,39 @@
+/* writer: batches and commits. SPEC 16. One at a time per file, by its lock. */
+#ifndef MF_WRITER_H
+#define MF_WRITER_H
+
+#include "draft.h"
+#include "group.h"
+#include "job.h"
+
+typedef struct mf_settings {
+    memfile_strictness strictness;
+    uint32_t lock_timeout_ms, threads;
+    int level;
+    char *author; /* NULL: not said */
+    memfile_environment environment; /* all filled in */
+} mf_settings;
+
+typedef struct mf_writer mf_writer;
+
+int mf_writer_new(mf_store *store, const mf_settings *settings, mf_writer **out, memfile_error *err);
+void mf_writer_free(mf_writer *writer);
+bool mf_writer_active(const mf_writer *writer);
+int mf_writer_put(mf_writer *writer, memfile_draft *draft, bool conditional, uint64_t expected,
+                  memfile_put_result *result, memfile_error *err);
+int mf_writer_put_begin(mf_writer *writer, memfile_draft *draft, int form, memfile_error *err);
+int mf_writer_put_write(mf_writer *writer, const void *data, size_t length, memfile_error *err);
+int mf_writer_put_end(mf_writer *writer, memfile_put_result *result, memfile_error *err);
+int mf_writer_commit(mf_writer *writer, memfile_commit_result *result, memfile_error *err);
+void mf_writer_rollback(mf_writer *writer);
+
+/* Header and genesis of a new memory, into an empty file; synced. */
+int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, memfile_error *err);
+
+/* Trains a dictionary from texts and adds its two copies to the group. *out NULL: not worth it. */
+int mf_dictionary_write(mf_group *group, const uint8_t *texts, const size_t *sizes, unsigned count, size_t capacity,
+                        int level, mf_dictionary **out, mf_dictionary_place *place, bool both, memfile_error *err);
+int mf_dictionary_put_copy(mf_group *group, const mf_dictionary *dictionary, int copy, uint64_t *offset,
+                           memfile_error *err);
+
+#endif

@@ -1,0 +1,57 @@
+/* info: what the file is and holds. */
+#include "tool.h"
+
+static void show_json(const memfile_info *i)
+{
+    printf("{\"format\":%u,\"memory_id\":\"", i->format_version);
+    print_hex(stdout, i->memory_id, 16);
+    printf("\",\"incarnation_id\":\"");
+    print_hex(stdout, i->incarnation_id, 16);
+    printf("\",\"history_digest\":\"");
+    print_hex(stdout, i->history_digest, 32);
+    printf("\",\"entries\":%llu,\"superseded\":%llu,\"commits\":%llu,\"contents\":%llu,\"file_bytes\":%llu,"
+           "\"committed_bytes\":%llu,\"unfinished_bytes\":%llu,\"damaged\":%s,\"index_bytes\":%llu,\"index_runs\":%llu,"
+           "\"dictionaries\":%llu,\"sealed\":%s,\"last_commit\":\"",
+           (unsigned long long)i->entries, (unsigned long long)i->superseded, (unsigned long long)i->commits,
+           (unsigned long long)i->objects, (unsigned long long)i->file_bytes, (unsigned long long)i->committed_bytes,
+           (unsigned long long)i->unfinished_bytes, i->unfinished_is_damage ? "true" : "false",
+           (unsigned long long)i->index_bytes, (unsigned long long)i->runs, (unsigned long long)i->dictionaries,
+           i->sealed ? "true" : "false");
+    print_time_us(stdout, i->last_commit_us);
+    puts("\"}");
+}
+
+static void show_table(const memfile_info *i)
+{
+    printf("format            %u%s\n", i->format_version, i->sealed ? ", sealed" : "");
+    printf("memory            ");
+    print_hex(stdout, i->memory_id, 16);
+    printf("\nhistory digest    ");
+    print_hex(stdout, i->history_digest, 32);
+    printf("\nentries           %llu\n", (unsigned long long)i->entries);
+    printf("  superseded      %llu\n", (unsigned long long)i->superseded);
+    printf("commits           %llu, the last at ", (unsigned long long)i->commits);
+    print_time_us(stdout, i->last_commit_us);
+    printf("\ndetached contents %llu\n", (unsigned long long)i->objects);
+    printf("file              %llu bytes\n", (unsigned long long)i->file_bytes);
+    printf("  index           %llu bytes in %llu runs\n", (unsigned long long)i->index_bytes,
+           (unsigned long long)i->runs);
+    printf("  unfinished      %llu bytes%s\n", (unsigned long long)i->unfinished_bytes,
+           i->unfinished_is_damage ? ", damaged" : "");
+}
+
+int run_info(args *a)
+{
+    memfile *mf;
+    memfile_info info;
+    int rc = open_memfile(a->positional[0], MEMFILE_READ, NULL, &mf);
+    if (rc != EXIT_DONE)
+        return rc;
+    memfile_get_info(mf, &info, sizeof info);
+    if (arg_flag(a, "json"))
+        show_json(&info);
+    else
+        show_table(&info);
+    memfile_close(mf);
+    return finish_output(EXIT_DONE);
+}

@@ -1,0 +1,104 @@
+/* verify: every byte accounted for, or where it is not. */
+#include <string.h>
+
+#include "tool.h"
+
+#define SHOWN_MAX 1000
+
+typedef struct state {
+    const char *path;
+    bool json;
+    uint64_t shown;
+} state;
+
+static void show(void *context, const memfile_finding *f)
+{
+    state *s = (state *)context;
+    if (s->shown++ >= SHOWN_MAX)
+        return;
+    if (s->json) {
+        printf("%s{\"class\":", s->shown == 1 ? "" : ",");
+        print_json_string(stdout, memfile_strerror(f->code), strlen(memfile_strerror(f->code)));
+        if (f->offset != UINT64_MAX)
+            printf(",\"offset\":%llu", (unsigned long long)f->offset);
+        if (f->length)
+            printf(",\"length\":%llu", (unsigned long long)f->length);
+        if (f->entry_count)
+            printf(",\"first_entry\":%llu,\"entries\":%llu", (unsigned long long)f->first_entry,
+                   (unsigned long long)f->entry_count);
+        printf(",\"message\":");
+        print_json_string(stdout, f->message, strlen(f->message));
+        putchar('}');
+        return;
+    }
+    progress_clear();
+    printf("%s: ", memfile_strerror(f->code));
+    if (f->offset != UINT64_MAX && f->length)
+        printf("offset %llu, %llu bytes: ", (unsigned long long)f->offset, (unsigned long long)f->length);
+    else if (f->offset != UINT64_MAX)
+        printf("offset %llu: ", (unsigned long long)f->offset);
+    if (f->entry_count)
+        printf("entries %llu to %llu: ", (unsigned long long)f->first_entry,
+               (unsigned long long)(f->first_entry + f->entry_count - 1));
+    printf("%s\n", f->message);
+}
+
+static void show_progress(void *context, uint64_t done, uint64_t total)
+{
+    (void)context;
+    progress_show((void *)"verifying", done, total);
+}
+
+int run_verify(args *a)
+{
+    state s = {a->positional[0], arg_flag(a, "json"), 0};
+    memfile_verify_options options = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_verify_result r;
+    memfile_error error;
+    uint64_t threads = 2;
+    if (!arg_number(a, "threads", 1, 64, &threads))
+        return EXIT_USAGE;
+    options.quick = arg_flag(a, "quick");
+    options.threads = (uint32_t)threads;
+    options.finding = show;
+    options.progress = show_progress;
+    options.context = &s;
+    if (s.json)
+        printf("{\"findings\":[");
+    int rc = memfile_verify(s.path, &options, &r, &error);
+    progress_clear();
+    bool checked = rc == MEMFILE_OK || r.findings > 0;
+    if (s.json) {
+        printf("],\"result\":");
+        print_json_string(stdout, rc == MEMFILE_OK ? "sound" : memfile_strerror(rc),
+                          strlen(rc == MEMFILE_OK ? "sound" : memfile_strerror(rc)));
+        printf(",\"file_bytes\":%llu,\"unfinished_bytes\":%llu,\"void_bytes\":%llu,\"segments\":%llu,\"commits\":%llu,"
+               "\"entries\":%llu,\"quick\":%s",
+               (unsigned long long)r.file_bytes, (unsigned long long)r.unfinished_bytes,
+               (unsigned long long)r.void_bytes, (unsigned long long)r.segments, (unsigned long long)r.commits,
+               (unsigned long long)r.entries, options.quick ? "true" : "false");
+        if (checked && !options.quick) {
+            printf(",\"stored_digest\":\"");
+            print_hex(stdout, r.stored_digest, 32);
+            printf("\",\"history_digest\":\"");
+            print_hex(stdout, r.history_digest, 32);
+            putchar('"');
+        }
+        puts("}");
+    } else if (rc == MEMFILE_OK) {
+        printf("sound: %llu bytes, %llu segments, %llu commits, %llu entries%s\n", (unsigned long long)r.file_bytes,
+               (unsigned long long)r.segments, (unsigned long long)r.commits, (unsigned long long)r.entries,
+               options.quick ? " (stored bytes only)" : "");
+        if (!options.quick) {
+            printf("stored digest  ");
+            print_hex(stdout, r.stored_digest, 32);
+            printf("\nhistory digest ");
+            print_hex(stdout, r.history_digest, 32);
+            putchar('\n');
+        }
+    }
+    int code = exit_code_of(rc);
+    if (rc != MEMFILE_OK && !s.json)
+        code = report(s.path, &error);
+    return finish_output(code);
+}
