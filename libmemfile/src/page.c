@@ -39,12 +39,12 @@ static int parse_leaf(mf_page *page, mf_cursor *c, mf_arena *arena)
 {
     bool no_memory = false, have_last = false;
     mf_item last = {0};
-    /* A strip takes at least 7 bytes. */
-    page->strips = (mf_strip *)mf_arena_alloc(arena, (mf_cursor_left(c) / 7 + 1) * sizeof *page->strips);
+    /* A strip takes at least 5 bytes. */
+    page->strips = (mf_strip *)mf_arena_alloc(arena, (mf_cursor_left(c) / 5 + 1) * sizeof *page->strips);
     if (!page->strips)
         return -2;
     while (!c->failed && c->at < c->end) {
-        if (mf_cursor_left(c) < 7)
+        if (mf_cursor_left(c) < 5)
             return -1;
         mf_strip *s = &page->strips[page->strip_count++];
         memset(s, 0, sizeof *s);

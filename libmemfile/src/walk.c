@@ -88,11 +88,38 @@ static void add_gap(mf_walk_group *g, uint64_t start, uint64_t end)
         g->gaps[MF_WALK_GAPS_MAX - 1].end = end;
 }
 
-int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
+/* Looks for the VOID that names everything from the group's start on, behind
+ * `from`, where something is unsound. *at = 0 if there is none. */
+static int find_void(mf_walk *w, const mf_walk_group *g, uint64_t from, uint64_t *at, memfile_error *err)
 {
+    uint64_t limit = w->end - from > MF_LOOKBACK ? from + MF_LOOKBACK : w->end, next = from;
+    *at = 0;
+    for (;;) {
+        const uint8_t *raw;
+        mf_segment s;
+        memfile_error why;
+        bool yes = false;
+        int rc = find_header(w, next + 8, &next, err);
+        if (rc != MEMFILE_OK || next >= limit)
+            return rc;
+        rc = mf_walk_bytes(w, next, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        if (rc == MEMFILE_OK && mf_segment_decode(&s, raw, next, w->store->tag, &why) == MEMFILE_OK)
+            rc = is_void_of(w, g, &s, &yes, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (yes) {
+            *at = next;
+            return MEMFILE_OK;
+        }
+    }
+}
+
+/* One pass over a group. thorough: bodies are checked, and where something is
+ * unsound a void is looked for; else only headers are read. */
+static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
+{
+    bool looked = false;
     memset(g, 0, sizeof *g);
-    if (w->at >= w->end)
-        return MEMFILE_DONE;
     g->start = g->first_segment = w->at;
     g->previous_commit = w->previous_commit;
     uint64_t at = w->at;
@@ -100,18 +127,40 @@ int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
         const uint8_t *raw = NULL;
         mf_segment s;
         memfile_error why;
-        int rc = MEMFILE_OK, sound = MEMFILE_E_DAMAGED;
+        bool is_void = false;
+        int rc = MEMFILE_OK, header = MEMFILE_E_DAMAGED, sound;
         if (w->end - at >= MF_SEGMENT_HEADER_LENGTH)
             rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
         if (rc != MEMFILE_OK)
             return rc;
         if (raw)
-            sound = mf_segment_decode(&s, raw, at, w->store->tag, &why);
-        if (sound == MEMFILE_E_NEWER) {
+            header = mf_segment_decode(&s, raw, at, w->store->tag, &why);
+        if (header == MEMFILE_E_NEWER) {
             *err = why;
-            return sound;
+            return header;
         }
-        if (sound != MEMFILE_OK || mf_segment_total(&s) > w->end - at) {
+        if (header == MEMFILE_OK && mf_segment_total(&s) > w->end - at)
+            header = MEMFILE_E_DAMAGED;
+        sound = header;
+        if (header == MEMFILE_OK && thorough) {
+            rc = mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err);
+            if (rc != MEMFILE_OK)
+                return rc;
+            sound = mf_segment_check(&s, raw, &why);
+        }
+        if (sound != MEMFILE_OK && thorough && !looked) {
+            uint64_t place;
+            looked = true;
+            rc = find_void(w, g, at, &place, err);
+            if (rc != MEMFILE_OK)
+                return rc;
+            if (place) {
+                at = place;
+                looked = false; /* the debris of a second crash may hold a void of its own */
+                continue;
+            }
+        }
+        if (header != MEMFILE_OK) {
             uint64_t next;
             rc = find_header(w, at + 8, &next, err);
             if (rc != MEMFILE_OK)
@@ -120,11 +169,10 @@ int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
             at = next;
             continue;
         }
-        bool starts_here;
-        rc = is_void_of(w, g, &s, &starts_here, err);
+        rc = is_void_of(w, g, &s, &is_void, err);
         if (rc != MEMFILE_OK)
             return rc;
-        if (starts_here) {
+        if (is_void) {
             g->first_segment = at;
             g->gap_count = 0;
         }
@@ -132,11 +180,46 @@ int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
         if (s.flags & MF_FLAG_COMMIT) {
             g->commit_offset = s.offset;
             g->commit = s;
-            w->previous_commit = s.offset;
             break;
         }
     }
-    g->end = w->at = at;
+    g->end = at;
+    return MEMFILE_OK;
+}
+
+/* Does the commit agree that its group begins where it was found to begin? */
+static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
+{
+    const uint8_t *raw;
+    mf_slice head, stored;
+    mf_commit k;
+    memfile_error why;
+    *yes = false;
+    if (g->gap_count || !g->commit_offset)
+        return MEMFILE_OK;
+    int rc = mf_walk_bytes(w, g->commit_offset, (size_t)mf_segment_total(&g->commit), &raw, err);
+    if (rc == MEMFILE_OK && g->commit.type == MF_TYPE_COMMIT && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK &&
+        mf_segment_split(&g->commit, raw, &head, &stored, &why) == MEMFILE_OK &&
+        mf_commit_decode(&k, head, NULL, w->store->mem, g->commit_offset, &why) == MEMFILE_OK)
+        *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - k.group_length == g->first_segment;
+    return rc;
+}
+
+int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
+{
+    bool fits;
+    if (w->at >= w->end)
+        return MEMFILE_DONE;
+    int rc = pass(w, g, false, err);
+    if (rc == MEMFILE_OK)
+        rc = agrees(w, g, &fits, err);
+    if (rc == MEMFILE_OK && !fits)
+        rc = pass(w, g, true, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    w->at = g->end;
+    if (g->commit_offset)
+        w->previous_commit = g->commit_offset;
     return MEMFILE_OK;
 }
 

@@ -1,0 +1,133 @@
+/* support: what all tests share. */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "memfile.h"
+
+/* A path in the test's own temporary folder; static, valid until the next call but three. */
+static inline const char *temp_path(const char *name)
+{
+    static char paths[4][256], folder[128];
+    static int next;
+    if (!folder[0]) {
+        snprintf(folder, sizeof folder, "/tmp/memfile-test-XXXXXX");
+        if (!mkdtemp(folder))
+            abort();
+    }
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+/* xorshift: the same numbers every time */
+static inline uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static inline memfile *create_file(const char *path)
+{
+    memfile *mf;
+    memfile_error e;
+    unlink(path);
+    if (memfile_open(path, MEMFILE_CREATE, NULL, &mf, &e) != MEMFILE_OK)
+        fail_msg("create: %s", e.message);
+    return mf;
+}
+
+static inline memfile *open_file(const char *path, memfile_mode mode)
+{
+    memfile *mf;
+    memfile_error e;
+    if (memfile_open(path, mode, NULL, &mf, &e) != MEMFILE_OK)
+        fail_msg("open: %s", e.message);
+    return mf;
+}
+
+static inline uint64_t put_text(memfile *mf, const char *id, const char *text)
+{
+    memfile_draft *d;
+    memfile_put_result r;
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    if (id)
+        memfile_draft_set(d, MEMFILE_ID, id, strlen(id));
+    memfile_draft_set(d, MEMFILE_TEXT, text, strlen(text));
+    if (memfile_put(mf, d, &r) != MEMFILE_OK)
+        fail_msg("put: %s", memfile_last_error(mf)->message);
+    memfile_draft_free(d);
+    return r.entry;
+}
+
+static inline int put_json(memfile *mf, const char *json, memfile_put_result *r)
+{
+    memfile_draft *d;
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    int rc = memfile_draft_parse_json(d, json, strlen(json), NULL);
+    if (rc == MEMFILE_OK)
+        rc = memfile_put(mf, d, r);
+    memfile_draft_free(d);
+    return rc;
+}
+
+static inline void commit_ok(memfile *mf)
+{
+    if (memfile_commit(mf, NULL) != MEMFILE_OK)
+        fail_msg("commit: %s", memfile_last_error(mf)->message);
+}
+
+static inline int verify_path(const char *path, memfile_verify_result *r)
+{
+    memfile_verify_result unused;
+    return memfile_verify(path, NULL, r ? r : &unused, NULL);
+}
+
+static inline uint8_t *read_file(const char *path, size_t *length)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        fail_msg("cannot read %s", path);
+    fseek(f, 0, SEEK_END);
+    *length = (size_t)ftell(f);
+    rewind(f);
+    uint8_t *bytes = (uint8_t *)malloc(*length + 1);
+    if (fread(bytes, 1, *length, f) != *length)
+        fail_msg("short read of %s", path);
+    fclose(f);
+    return bytes;
+}
+
+static inline void write_file(const char *path, const uint8_t *bytes, size_t length)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(bytes, 1, length, f) != length || fclose(f) != 0)
+        fail_msg("cannot write %s", path);
+}
+
+static inline void assert_text(memfile *mf, const char *id, const char *text)
+{
+    const memfile_entry *e;
+    size_t n;
+    if (memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e) != MEMFILE_OK)
+        fail_msg("get %s: %s", id, memfile_last_error(mf)->message);
+    const char *got = memfile_entry_field(e, MEMFILE_TEXT, &n);
+    assert_non_null(got);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(got, text, n);
+}
+
+#endif

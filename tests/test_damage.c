@@ -1,0 +1,326 @@
+/* damage: flips, cuts and debris. SPEC 14, 15.5, 16.5, 17. */
+#include "support.h"
+
+#include "header.h"
+#include "segment.h"
+
+#include "checksum.h"
+
+static void make_small(const char *path)
+{
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "the first memory");
+    commit_ok(mf);
+    put_text(mf, "b", "the second memory, which is somewhat longer than the first one was before");
+    put_text(mf, "a", "the first memory, corrected");
+    commit_ok(mf);
+    memfile_close(mf);
+}
+
+/* A file with every kind of segment but KEYS. */
+static void make_large(const char *path)
+{
+    memfile *mf = create_file(path);
+    char *text = (char *)malloc(40001), id[16];
+    for (int i = 0; i < 40000; i++)
+        text[i] = (char)('a' + (i * i + i / 7) % 26);
+    text[40000] = '\0';
+    put_text(mf, "long", text);
+    commit_ok(mf);
+    for (int i = 0; i < 1500; i++) {
+        snprintf(id, sizeof id, "x%d", i);
+        text[(i * 13) % 39000 + 100 + i % 40] = '\0';
+        put_text(mf, id, text + (i * 13) % 39000);
+        text[(i * 13) % 39000 + 100 + i % 40] = ' ';
+    }
+    commit_ok(mf);
+    put_text(mf, "x3", "again");
+    commit_ok(mf);
+    memfile_close(mf);
+    free(text);
+}
+
+static void every_flipped_byte_is_found(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 3; which++) {
+        const char *path = temp_path("flip"), *copy = temp_path("flipped");
+        size_t length;
+        if (which)
+            make_large(path);
+        else
+            make_small(path);
+        if (which == 2)
+            assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+        uint8_t *bytes = read_file(path, &length);
+        size_t step = which ? length / 700 + 1 : 1;
+        for (size_t i = 0; i < length; i += step)
+            for (int bit = which ? (int)(i % 8) : 0; bit < 8; bit += which ? 8 : 1) {
+                bytes[i] ^= (uint8_t)(1 << bit);
+                write_file(copy, bytes, length);
+                int rc = verify_path(copy, NULL);
+                if (rc != MEMFILE_E_DAMAGED && !(i < 80 && rc == MEMFILE_E_NOT_MEMFILE))
+                    fail_msg("file %d: byte %zu, bit %d: %s", which, i, bit, memfile_strerror(rc));
+                bytes[i] ^= (uint8_t)(1 << bit);
+            }
+        free(bytes);
+    }
+}
+
+static void quick_verify_finds_flips_too(void **state)
+{
+    (void)state;
+    const char *path = temp_path("quick"), *copy = temp_path("quicker");
+    size_t length;
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_verify_result r;
+    make_small(path);
+    o.quick = 1;
+    assert_int_equal(memfile_verify(path, &o, &r, NULL), MEMFILE_OK);
+    uint8_t *bytes = read_file(path, &length);
+    for (size_t i = 80; i < length; i++) {
+        bytes[i] ^= 0x40;
+        write_file(copy, bytes, length);
+        assert_int_not_equal(memfile_verify(copy, &o, &r, NULL), MEMFILE_OK);
+        bytes[i] ^= 0x40;
+    }
+    free(bytes);
+}
+
+static uint64_t entries_of(const char *path, int *rc)
+{
+    memfile *mf;
+    memfile_error e;
+    memfile_info info;
+    *rc = memfile_open(path, MEMFILE_READ, NULL, &mf, &e);
+    if (*rc != MEMFILE_OK)
+        return 0;
+    memfile_get_info(mf, &info, sizeof info);
+    memfile_close(mf);
+    return info.entries;
+}
+
+/* Where commits end, and how many entries there are then. */
+static size_t commit_ends(const uint8_t *bytes, size_t length, size_t *ends)
+{
+    size_t count = 0, at = MF_HEADER_LENGTH;
+    mf_header header;
+    memfile_error e;
+    assert_int_equal(mf_header_decode(&header, bytes, length, &e), MEMFILE_OK);
+    while (at < length) {
+        mf_segment s;
+        assert_int_equal(mf_segment_decode(&s, bytes + at, at, mf_header_tag(&header), &e), MEMFILE_OK);
+        at += (size_t)mf_segment_total(&s);
+        if (s.flags & MF_FLAG_COMMIT)
+            ends[count++] = at;
+    }
+    return count;
+}
+
+static void every_cut_opens_at_the_commit_before_it_and_takes_new_ones(void **state)
+{
+    (void)state;
+    const char *path = temp_path("cut"), *copy = temp_path("cutoff");
+    static const uint64_t entries[] = {0, 1, 3};
+    size_t length, ends[8];
+    make_small(path);
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(commit_ends(bytes, length, ends), 3);
+    for (size_t cut = 0; cut <= length; cut++) {
+        int rc;
+        write_file(copy, bytes, cut);
+        uint64_t n = entries_of(copy, &rc);
+        if (cut < ends[0]) {
+            assert_int_not_equal(rc, MEMFILE_OK);
+            continue;
+        }
+        size_t commit = cut >= ends[2] ? 2 : cut >= ends[1] ? 1 : 0;
+        assert_int_equal(rc, MEMFILE_OK);
+        assert_int_equal(n, entries[commit]);
+        bool whole = cut == ends[commit];
+        assert_int_equal(verify_path(copy, NULL), whole ? MEMFILE_OK : MEMFILE_E_TRUNCATED);
+        memfile *mf = open_file(copy, MEMFILE_WRITE);
+        put_text(mf, "new", "after the tear");
+        commit_ok(mf);
+        memfile_close(mf);
+        memfile_verify_result r;
+        assert_int_equal(verify_path(copy, &r), MEMFILE_OK);
+        assert_int_equal(r.entries, entries[commit] + 1);
+        assert_int_equal(r.void_bytes > 0, !whole);
+        size_t after;
+        uint8_t *grown = read_file(copy, &after);
+        assert_memory_equal(grown, bytes, cut); /* nothing was changed or cut */
+        free(grown);
+    }
+    free(bytes);
+}
+
+static void zeros_and_junk_at_the_end_are_torn(void **state)
+{
+    (void)state;
+    const char *path = temp_path("junk");
+    static const size_t lengths[] = {1, 7, 8, 63, 64, 512, 4096, 70000, 300000};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+        for (int junk = 0; junk < 2; junk++) {
+            size_t length;
+            uint64_t seed = k + 1;
+            make_small(path);
+            uint8_t *bytes = read_file(path, &length);
+            bytes = (uint8_t *)realloc(bytes, length + lengths[k]);
+            for (size_t i = 0; i < lengths[k]; i++)
+                bytes[length + i] = junk ? (uint8_t)next_random(&seed) : 0;
+            write_file(path, bytes, length + lengths[k]);
+            free(bytes);
+            memfile_verify_result r;
+            assert_int_equal(verify_path(path, &r), MEMFILE_E_TRUNCATED);
+            assert_int_equal(r.unfinished_bytes, lengths[k]);
+            memfile *mf = open_file(path, MEMFILE_WRITE);
+            assert_text(mf, "a", "the first memory, corrected");
+            put_text(mf, "c", "behind a void");
+            commit_ok(mf);
+            put_text(mf, "d", "and on");
+            commit_ok(mf);
+            memfile_close(mf);
+            assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+            assert_true(r.void_bytes >= lengths[k]);
+            assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+            assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+            assert_int_equal(r.void_bytes, 0);
+            assert_int_equal(r.entries, 5);
+        }
+}
+
+static void a_damaged_newest_commit_is_not_overwritten(void **state)
+{
+    (void)state;
+    const char *path = temp_path("newest"), *copy = temp_path("newest2");
+    size_t length, ends[8];
+    make_small(path);
+    uint8_t *bytes = read_file(path, &length);
+    commit_ends(bytes, length, ends);
+    for (size_t i = ends[1]; i < length; i++) {
+        memfile *mf;
+        memfile_error e;
+        memfile_info info;
+        bytes[i] ^= 0x10;
+        write_file(copy, bytes, length);
+        assert_int_equal(memfile_open(copy, MEMFILE_WRITE, NULL, &mf, &e), MEMFILE_OK);
+        memfile_get_info(mf, &info, sizeof info);
+        assert_int_equal(info.entries, 1);
+        if (!info.unfinished_is_damage)
+            fail_msg("byte %zu of the newest commit passes as torn", i - ends[1]);
+        assert_int_equal(put_json(mf, "{\"text\":\"x\"}", NULL), MEMFILE_E_DAMAGED);
+        memfile_close(mf);
+        bytes[i] ^= 0x10;
+    }
+    free(bytes);
+}
+
+static void damage_in_one_commit_costs_that_commit(void **state)
+{
+    (void)state;
+    const char *path = temp_path("middle");
+    memfile *mf = create_file(path);
+    char id[16];
+    size_t length, ends[32];
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        put_text(mf, id, id);
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    commit_ends(bytes, length, ends);
+    bytes[ends[9] + 100] ^= 1; /* in the commit of n9 */
+    write_file(path, bytes, length);
+    mf = open_file(path, MEMFILE_READ);
+    for (int i = 0; i < 20; i++) {
+        const memfile_entry *e;
+        snprintf(id, sizeof id, "n%d", i);
+        if (i == 9)
+            assert_int_not_equal(memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e), MEMFILE_OK);
+        else
+            assert_text(mf, id, id);
+    }
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_E_DAMAGED);
+    free(bytes);
+}
+
+static void a_memory_that_holds_a_memfile_confuses_nobody(void **state)
+{
+    (void)state;
+    const char *inner = temp_path("inner"), *outer = temp_path("outer");
+    size_t length;
+    make_small(inner);
+    uint8_t *bytes = read_file(inner, &length);
+    memfile *mf = create_file(outer);
+    memfile_draft *d;
+    assert_int_equal(memfile_draft_new(&d), 0);
+    memfile_draft_set(d, MEMFILE_ID, "file", 4);
+    memfile_draft_set(d, MEMFILE_DATA, bytes, length);
+    assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_close(mf);
+    memfile_draft_free(d);
+    free(bytes);
+    bytes = read_file(outer, &length);
+    bytes = (uint8_t *)realloc(bytes, length + 24);
+    memset(bytes + length, 0xee, 24); /* torn: the end is found by search */
+    write_file(outer, bytes, length + 24);
+    free(bytes);
+    mf = open_file(outer, MEMFILE_READ);
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, 1);
+    assert_int_equal(info.unfinished_bytes, 24);
+    memfile_close(mf);
+}
+
+static void newer_versions_are_told_from_damage(void **state)
+{
+    (void)state;
+    const char *path = temp_path("newer");
+    static const struct {
+        size_t offset;
+        uint8_t value;
+    } fields[] = {{12, 2}, {14, 9}, {15, 1}, {16, 1}, {28, 1}, {64, 1}};
+    size_t length;
+    make_small(path);
+    uint8_t *bytes = read_file(path, &length);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        memfile *mf;
+        memfile_error e;
+        uint8_t *copy = (uint8_t *)malloc(length);
+        memcpy(copy, bytes, length);
+        copy[fields[i].offset] = fields[i].value;
+        mf_store64(copy + 72, mf_checksum(copy, 72));
+        assert_int_equal(memfile_open_memory(copy, length, NULL, &mf, &e), MEMFILE_E_NEWER);
+        assert_non_null(strstr(e.message, "newer version"));
+        free(copy);
+    }
+    bytes[20] = 1; /* a write feature: readable, not writable */
+    mf_store64(bytes + 72, mf_checksum(bytes, 72));
+    write_file(path, bytes, length);
+    memfile *mf = open_file(path, MEMFILE_WRITE);
+    assert_text(mf, "a", "the first memory, corrected");
+    assert_int_equal(put_json(mf, "{\"text\":\"x\"}", NULL), MEMFILE_E_NEWER);
+    memfile_close(mf);
+    free(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_flipped_byte_is_found),
+        cmocka_unit_test(quick_verify_finds_flips_too),
+        cmocka_unit_test(every_cut_opens_at_the_commit_before_it_and_takes_new_ones),
+        cmocka_unit_test(zeros_and_junk_at_the_end_are_torn),
+        cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
+        cmocka_unit_test(damage_in_one_commit_costs_that_commit),
+        cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),
+        cmocka_unit_test(newer_versions_are_told_from_damage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,583 @@
+/* memfile.h as its users see it. */
+#include "support.h"
+
+#include "handle.h"
+
+static void what_was_committed_is_there_after_opening_again(void **state)
+{
+    (void)state;
+    const char *path = temp_path("basic");
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "first");
+    put_text(mf, "b", "");
+    commit_ok(mf);
+    put_text(mf, "c", "dropped");
+    memfile_close(mf);
+    mf = open_file(path, MEMFILE_READ);
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, 2);
+    assert_int_equal(info.commits, 2);
+    assert_text(mf, "a", "first");
+    assert_text(mf, "b", "");
+    const memfile_entry *e;
+    assert_int_equal(memfile_get(mf, "c", 1, MEMFILE_NEWEST, &e), MEMFILE_E_NOT_FOUND);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static void an_existing_file_is_not_created_again(void **state)
+{
+    (void)state;
+    const char *path = temp_path("twice");
+    memfile *mf = create_file(path), *second;
+    memfile_error e;
+    memfile_close(mf);
+    assert_int_equal(memfile_open(path, MEMFILE_CREATE, NULL, &second, &e), MEMFILE_E_CONFLICT);
+    assert_null(second);
+    assert_int_equal(memfile_open(temp_path("none"), MEMFILE_READ, NULL, &second, &e), MEMFILE_E_NOT_FOUND);
+}
+
+static void the_same_id_twice_in_a_batch_gives_two_versions(void **state)
+{
+    (void)state;
+    const char *path = temp_path("versions");
+    memfile *mf = create_file(path);
+    put_text(mf, "x", "one");
+    put_text(mf, "x", "two");
+    commit_ok(mf);
+    put_text(mf, "x", "three");
+    commit_ok(mf);
+    const memfile_entry *e;
+    assert_text(mf, "x", "three");
+    assert_int_equal(memfile_get(mf, "x", 1, 1, &e), MEMFILE_OK);
+    assert_int_equal(memfile_entry_number(e), 1);
+    assert_int_equal(memfile_get(mf, "x", 1, 0, &e), MEMFILE_E_NOT_FOUND);
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    for (int all = 0; all < 2; all++) {
+        memfile_cursor *c;
+        int n = 0;
+        f.all = all;
+        assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+        while (memfile_cursor_next(c, &e) == MEMFILE_OK)
+            n++;
+        assert_int_equal(n, all ? 3 : 1);
+        memfile_cursor_close(c);
+    }
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static int count_list(memfile *mf, const memfile_filter *f, uint64_t *first)
+{
+    memfile_cursor *c;
+    const memfile_entry *e;
+    int n = 0, rc;
+    if (memfile_list(mf, f, &c) != MEMFILE_OK)
+        fail_msg("list: %s", memfile_last_error(mf)->message);
+    while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK)
+        if (n++ == 0 && first)
+            *first = memfile_entry_number(e);
+    assert_int_equal(rc, MEMFILE_DONE);
+    memfile_cursor_close(c);
+    return n;
+}
+
+static void filters_find_what_a_plain_look_finds(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) { /* one commit; many; compacted */
+        const char *path = temp_path("filters");
+        memfile *mf = create_file(path);
+        char json[512];
+        for (int i = 0; i < 700; i++) {
+            snprintf(json, sizeof json,
+                     "{\"id\":\"e%d\",\"kind\":\"k%d\",\"scope\":[\"s%d\",\"t%d\"],\"tags\":[\"g%d\"],\"key\":\"key%d\","
+                     "\"time\":\"2024-01-%02dT00:00:%02dZ\",\"text\":\"text %d\"%s}",
+                     i, i % 3, i % 5, i % 2, i % 50, i < 690 ? i : 5, 1 + i % 28, i % 60, i,
+                     i % 100 == 7 ? ",\"expires\":\"2000-01-01T00:00:00Z\"" : "");
+            assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+            if (mode == 1)
+                commit_ok(mf);
+        }
+        if (mode != 1)
+            commit_ok(mf);
+        if (mode == 2) {
+            memfile_close(mf);
+            assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+            mf = open_file(path, MEMFILE_READ);
+        }
+        memfile_filter f = MEMFILE_FILTER_INIT;
+        uint64_t first = 0;
+        f.all = 1;
+        assert_int_equal(count_list(mf, &f, NULL), 700);
+        f.kind = "k1";
+        assert_int_equal(count_list(mf, &f, NULL), 233);
+        const char *scope[] = {"s2", "t1"};
+        f.scope = scope;
+        f.scope_count = 2;
+        assert_int_equal(count_list(mf, &f, &first), 24); /* i = 7 mod 30 */
+        assert_int_equal(first, 7);
+        f.reverse = 1;
+        assert_int_equal(count_list(mf, &f, &first), 24);
+        assert_int_equal(first, 697);
+        f = (memfile_filter)MEMFILE_FILTER_INIT;
+        f.all = 1;
+        f.tag = "g49";
+        assert_int_equal(count_list(mf, &f, NULL), 14);
+        f.tag = NULL;
+        f.since = "2024-01-05T00:00:00Z";
+        f.until = "2024-01-06T00:00:00Z";
+        assert_int_equal(count_list(mf, &f, NULL), 25);
+        f.since = f.until = NULL;
+        f.reverse = 1;
+        f.limit = 10;
+        assert_int_equal(count_list(mf, &f, &first), 10);
+        assert_int_equal(first, 699);
+        f = (memfile_filter)MEMFILE_FILTER_INIT;
+        /* 690 … 699 all have key5, in scopes s0/t0 … s4/t1: each supersedes none of another scope */
+        assert_int_equal(count_list(mf, &f, NULL), 700 - 7 - 1);
+        memfile_close(mf);
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    }
+}
+
+static void a_key_is_superseded_in_its_own_scope_only(void **state)
+{
+    (void)state;
+    const char *path = temp_path("keys");
+    memfile *mf = create_file(path);
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    assert_int_equal(put_json(mf, "{\"id\":\"1\",\"scope\":[\"a\"],\"key\":\"k\",\"text\":\"old\"}", NULL), 0);
+    assert_int_equal(put_json(mf, "{\"id\":\"2\",\"scope\":[\"b\"],\"key\":\"k\",\"text\":\"other\"}", NULL), 0);
+    commit_ok(mf);
+    assert_int_equal(count_list(mf, &f, NULL), 2);
+    assert_int_equal(put_json(mf, "{\"id\":\"3\",\"scope\":[\"a\"],\"key\":\"k\",\"text\":\"new\"}", NULL), 0);
+    commit_ok(mf);
+    assert_int_equal(count_list(mf, &f, NULL), 2);
+    f.as_of = 1;
+    assert_int_equal(count_list(mf, &f, NULL), 2);
+    f.as_of = MEMFILE_NEWEST;
+    f.all = 1;
+    assert_int_equal(count_list(mf, &f, NULL), 3);
+    memfile_close(mf);
+}
+
+static void an_idempotency_key_is_put_once(void **state)
+{
+    (void)state;
+    const char *path = temp_path("once");
+    memfile *mf = create_file(path);
+    memfile_put_result r;
+    const char *json = "{\"id\":\"a\",\"idempotency_key\":\"pay-1\",\"text\":\"paid\"}";
+    assert_int_equal(put_json(mf, json, &r), MEMFILE_OK);
+    assert_false(r.existed);
+    assert_int_equal(put_json(mf, json, &r), MEMFILE_OK);
+    assert_true(r.existed);
+    assert_int_equal(r.entry, 0);
+    commit_ok(mf);
+    memfile_close(mf);
+    mf = open_file(path, MEMFILE_WRITE);
+    assert_int_equal(put_json(mf, "{\"id\":\"b\",\"idempotency_key\":\"pay-1\",\"text\":\"again\"}", &r), MEMFILE_OK);
+    assert_true(r.existed);
+    assert_string_equal(r.id, "a");
+    assert_int_equal(memfile_commit(mf, NULL), MEMFILE_DONE);
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, 1);
+    memfile_close(mf);
+}
+
+static void a_condition_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("condition");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    assert_int_equal(memfile_draft_new(&d), 0);
+    memfile_draft_set(d, MEMFILE_ID, "a", 1);
+    memfile_draft_set(d, MEMFILE_TEXT, "x", 1);
+    assert_int_equal(memfile_put_if(mf, d, 5, NULL), MEMFILE_E_CONFLICT);
+    assert_int_equal(memfile_put_if(mf, d, UINT64_MAX, NULL), MEMFILE_OK);
+    assert_int_equal(memfile_put_if(mf, d, UINT64_MAX, NULL), MEMFILE_E_CONFLICT);
+    assert_int_equal(memfile_put_if(mf, d, 0, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    assert_int_equal(memfile_put_if(mf, d, 0, NULL), MEMFILE_E_CONFLICT);
+    assert_int_equal(memfile_put_if(mf, d, 1, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, 3);
+    memfile_draft_free(d);
+    memfile_close(mf);
+}
+
+static void contents_of_any_length_come_back(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {0, 1, 32768, 32769, 262144, 262145, 3000000};
+    const char *path = temp_path("content");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    uint64_t seed = 5;
+    uint8_t *bytes = (uint8_t *)malloc(3000000), *got = (uint8_t *)malloc(3000001);
+    for (size_t i = 0; i < 3000000; i++)
+        bytes[i] = (uint8_t)(next_random(&seed) >> (i / 1000 % 2 ? 60 : 56));
+    assert_int_equal(memfile_draft_new(&d), 0);
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+        for (int stream = 0; stream < 2; stream++) {
+            char id[32];
+            snprintf(id, sizeof id, "c%zu-%d", k, stream);
+            memfile_draft_clear(d);
+            memfile_draft_set(d, MEMFILE_ID, id, strlen(id));
+            if (stream) {
+                assert_int_equal(memfile_put_begin(mf, d, 0), MEMFILE_OK);
+                for (size_t at = 0; at < lengths[k]; at += 70001)
+                    assert_int_equal(memfile_put_write(mf, bytes + at, lengths[k] - at < 70001 ? lengths[k] - at : 70001),
+                                     MEMFILE_OK);
+                assert_int_equal(memfile_put_end(mf, NULL), MEMFILE_OK);
+            } else {
+                memfile_draft_set(d, MEMFILE_DATA, bytes, lengths[k]);
+                assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+            }
+            if (k % 2)
+                commit_ok(mf);
+        }
+    commit_ok(mf);
+    memfile_draft_free(d);
+    for (int compacted = 0; compacted < 2; compacted++) {
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+            for (int stream = 0; stream < 2; stream++) {
+                char id[32];
+                const memfile_entry *e;
+                memfile_content *content;
+                size_t total = 0, n = 1;
+                snprintf(id, sizeof id, "c%zu-%d", k, stream);
+                assert_int_equal(memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e), MEMFILE_OK);
+                assert_int_equal(memfile_entry_content_length(e), lengths[k]);
+                assert_int_equal(memfile_entry_content_is_detached(e), lengths[k] > 32768);
+                assert_int_equal(memfile_content_open(mf, e, &content), MEMFILE_OK);
+                while (n > 0) {
+                    assert_int_equal(memfile_content_read(content, got + total, 100003, &n), MEMFILE_OK);
+                    total += n;
+                }
+                memfile_content_close(content);
+                assert_int_equal(total, lengths[k]);
+                assert_memory_equal(got, bytes, total);
+            }
+        memfile_close(mf);
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+        if (!compacted)
+            assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+        mf = open_file(path, MEMFILE_READ);
+    }
+    memfile_close(mf);
+    free(bytes);
+    free(got);
+}
+
+static void equal_contents_are_stored_once(void **state)
+{
+    (void)state;
+    const char *path = temp_path("dedup");
+    memfile *mf = create_file(path);
+    char *text = (char *)malloc(400001);
+    uint64_t seed = 9;
+    for (size_t i = 0; i < 400000; i++)
+        text[i] = (char)('a' + next_random(&seed) % 26);
+    text[400000] = '\0';
+    put_text(mf, "a", text);
+    put_text(mf, "b", text);
+    commit_ok(mf);
+    memfile_info first, second;
+    memfile_get_info(mf, &first, sizeof first);
+    put_text(mf, "c", text);
+    commit_ok(mf);
+    memfile_get_info(mf, &second, sizeof second);
+    assert_int_equal(first.objects, 1);
+    assert_int_equal(second.objects, 1);
+    assert_true(second.file_bytes - first.file_bytes < 4096);
+    const memfile_entry *e;
+    const char *json;
+    size_t length;
+    assert_int_equal(memfile_get(mf, "c", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+    assert_int_equal(memfile_entry_json(mf, e, 1000, &json, &length), MEMFILE_E_LIMIT);
+    assert_int_equal(memfile_get(mf, "c", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+    assert_int_equal(memfile_entry_json(mf, e, 400000, &json, &length), MEMFILE_OK);
+    assert_true(length > 400000);
+    memfile_close(mf);
+    free(text);
+}
+
+static void a_text_stream_must_be_utf8_across_its_pieces(void **state)
+{
+    (void)state;
+    const char *path = temp_path("utf8");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    assert_int_equal(memfile_draft_new(&d), 0);
+    assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK);
+    for (int i = 0; i < 20000; i++) { /* a euro sign, cut everywhere */
+        assert_int_equal(memfile_put_write(mf, "\xe2\x82", 2), MEMFILE_OK);
+        assert_int_equal(memfile_put_write(mf, "\xac", 1), MEMFILE_OK);
+    }
+    assert_int_equal(memfile_put_end(mf, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_draft_clear(d);
+    assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK);
+    assert_int_equal(memfile_put_write(mf, "ab\xe2", 3), MEMFILE_OK);
+    assert_int_equal(memfile_put_write(mf, "x", 1), MEMFILE_E_INVALID);
+    memfile_rollback(mf);
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, 1);
+    memfile_draft_free(d);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static void a_reader_keeps_its_snapshot_until_it_refreshes(void **state)
+{
+    (void)state;
+    const char *path = temp_path("snapshot");
+    memfile *writer = create_file(path), *reader;
+    const memfile_entry *e;
+    put_text(writer, "a", "1");
+    commit_ok(writer);
+    reader = open_file(path, MEMFILE_READ);
+    put_text(writer, "b", "2");
+    commit_ok(writer);
+    assert_int_equal(memfile_get(reader, "b", 1, MEMFILE_NEWEST, &e), MEMFILE_E_NOT_FOUND);
+    assert_int_equal(memfile_refresh(reader), MEMFILE_OK);
+    assert_text(reader, "b", "2");
+    assert_int_equal(memfile_refresh(reader), MEMFILE_DONE);
+    /* compaction by somebody else: the old file stays readable, refresh follows */
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    assert_text(reader, "a", "1");
+    assert_int_equal(memfile_refresh(reader), MEMFILE_OK);
+    assert_text(reader, "b", "2");
+    put_text(writer, "c", "3");
+    commit_ok(writer);
+    assert_int_equal(memfile_refresh(reader), MEMFILE_OK);
+    assert_text(reader, "c", "3");
+    memfile_close(writer);
+    memfile_close(reader);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static void compaction_keeps_history_and_numbers(void **state)
+{
+    (void)state;
+    const char *path = temp_path("compact");
+    memfile *mf = create_file(path);
+    memfile_verify_result before, after;
+    memfile_compact_result done;
+    char id[16];
+    for (int i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "id%d", i % 200);
+        put_text(mf, id, "a text that is not very long, but long enough to be worth compressing");
+        if (i % 7 == 0)
+            commit_ok(mf);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, &before), MEMFILE_OK);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(memfile_compact(path, NULL, &done, NULL), MEMFILE_OK);
+        assert_int_equal(verify_path(path, &after), MEMFILE_OK);
+        assert_memory_equal(before.history_digest, after.history_digest, 32);
+        assert_int_equal(after.entries, 300 + round);
+        mf = open_file(path, MEMFILE_WRITE);
+        memfile_info info;
+        memfile_get_info(mf, &info, sizeof info);
+        assert_int_equal(info.superseded, 100);
+        const memfile_entry *e;
+        assert_int_equal(memfile_get(mf, "id5", 3, 1 + 14, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_number(e), 5);
+        assert_int_equal(memfile_get(mf, "id5", 3, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_number(e), 205);
+        snprintf(id, sizeof id, "new%d", round);
+        put_text(mf, id, "after");
+        commit_ok(mf);
+        memfile_close(mf);
+        assert_int_equal(verify_path(path, &before), MEMFILE_OK);
+    }
+}
+
+static void one_commit_costs_what_it_adds(void **state)
+{
+    (void)state;
+    const char *path = temp_path("cost");
+    memfile *mf = create_file(path);
+    memfile_statistics before, after;
+    char id[32];
+    for (int i = 0; i < 20000; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        put_text(mf, id, "some text of a memory");
+    }
+    commit_ok(mf);
+    for (int i = 0; i < 200; i++) {
+        memfile_get_statistics(mf, &before, sizeof before);
+        snprintf(id, sizeof id, "m%d", i);
+        put_text(mf, id, "some text of a memory");
+        commit_ok(mf);
+        memfile_get_statistics(mf, &after, sizeof after);
+        assert_int_equal(after.syncs - before.syncs, 1);
+        assert_int_equal(after.writes - before.writes, 1);
+        if (i % 64 != 63)
+            assert_true(after.bytes_written - before.bytes_written < 300);
+        else
+            assert_true(after.bytes_written - before.bytes_written < 65536);
+    }
+    memfile_close(mf);
+}
+
+static void opening_and_getting_read_little(void **state)
+{
+    (void)state;
+    const char *path = temp_path("reads");
+    uint64_t first_open = 0;
+    for (int size = 1000; size <= 64000; size *= 8) {
+        memfile *mf = create_file(path);
+        memfile_statistics s;
+        const memfile_entry *e;
+        char id[32];
+        for (int i = 0; i < size; i++) {
+            snprintf(id, sizeof id, "n%d", i);
+            put_text(mf, id, "some text of a memory that is a little longer than the others were before it");
+        }
+        commit_ok(mf);
+        memfile_close(mf);
+        mf = open_file(path, MEMFILE_READ);
+        memfile_get_statistics(mf, &s, sizeof s);
+        assert_true(s.reads <= 3);
+        assert_true(s.bytes_read <= 65536 + 80 + 4096);
+        if (!first_open)
+            first_open = s.bytes_read;
+        assert_int_equal(memfile_get(mf, "n500", 4, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        memfile_statistics t;
+        memfile_get_statistics(mf, &t, sizeof t);
+        assert_true(t.reads - s.reads <= 6);
+        assert_true(t.bytes_read - s.bytes_read <= 40000);
+        memfile_close(mf);
+    }
+}
+
+static void a_writer_waits_for_the_lock_and_then_says_busy(void **state)
+{
+    (void)state;
+    const char *path = temp_path("lock");
+    memfile *a = create_file(path), *b;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile_error e;
+    o.lock_timeout_ms = 50;
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, &o, &b, &e), MEMFILE_OK);
+    put_text(a, "a", "1");
+    assert_int_equal(put_json(b, "{\"id\":\"b\",\"text\":\"2\"}", NULL), MEMFILE_E_BUSY);
+    commit_ok(a);
+    assert_int_equal(put_json(b, "{\"id\":\"b\",\"text\":\"2\"}", NULL), MEMFILE_OK);
+    commit_ok(b);
+    put_text(a, "c", "3");
+    memfile_rollback(a);
+    put_text(b, "d", "4");
+    commit_ok(b);
+    assert_int_equal(memfile_refresh(a), MEMFILE_OK);
+    assert_text(a, "d", "4");
+    memfile_close(a);
+    memfile_close(b);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static int64_t fixed_now(void *context)
+{
+    return (*(int64_t *)context)++;
+}
+static void fixed_random(void *context, void *out, size_t length)
+{
+    (void)context;
+    memset(out, 7, length);
+}
+
+static void the_same_input_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    uint8_t *first = NULL;
+    size_t first_length = 0;
+    for (int round = 0; round < 3; round++) {
+        const char *path = temp_path("same");
+        int64_t clock = 1700000000000000;
+        memfile_environment env = {fixed_now, fixed_random, &clock};
+        memfile_options o = MEMFILE_OPTIONS_INIT;
+        memfile *mf;
+        memfile_error e;
+        char id[16];
+        size_t length;
+        unlink(path);
+        o.environment = &env;
+        o.threads = round == 2 ? 3 : 1;
+        assert_int_equal(memfile_open(path, MEMFILE_CREATE, &o, &mf, &e), MEMFILE_OK);
+        for (int i = 0; i < 3000; i++) {
+            snprintf(id, sizeof id, "i%d", i);
+            put_text(mf, id, "the same text again and again, which is not so rare");
+            if (i % 1500 == 10)
+                commit_ok(mf);
+        }
+        commit_ok(mf);
+        memfile_close(mf);
+        uint8_t *bytes = read_file(path, &length);
+        if (!first) {
+            first = bytes;
+            first_length = length;
+            continue;
+        }
+        assert_int_equal(length, first_length);
+        assert_memory_equal(bytes, first, length);
+        free(bytes);
+    }
+    free(first);
+}
+
+static void a_memfile_in_memory_opens_too(void **state)
+{
+    (void)state;
+    const char *path = temp_path("memory");
+    memfile *mf = create_file(path);
+    memfile_error e;
+    size_t length;
+    put_text(mf, "a", "in memory");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(memfile_open_memory(bytes, length, NULL, &mf, &e), MEMFILE_OK);
+    assert_text(mf, "a", "in memory");
+    assert_int_equal(put_json(mf, "{\"text\":\"x\"}", NULL), MEMFILE_E_MISUSE);
+    memfile_close(mf);
+    assert_int_equal(memfile_open_memory("hello", 5, NULL, &mf, &e), MEMFILE_E_NOT_MEMFILE);
+    assert_int_equal(memfile_open_memory(bytes, 60, NULL, &mf, &e), MEMFILE_E_TRUNCATED);
+    assert_int_equal(memfile_open_memory(bytes, 80, NULL, &mf, &e), MEMFILE_E_TRUNCATED);
+    free(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_committed_is_there_after_opening_again),
+        cmocka_unit_test(an_existing_file_is_not_created_again),
+        cmocka_unit_test(the_same_id_twice_in_a_batch_gives_two_versions),
+        cmocka_unit_test(filters_find_what_a_plain_look_finds),
+        cmocka_unit_test(a_key_is_superseded_in_its_own_scope_only),
+        cmocka_unit_test(an_idempotency_key_is_put_once),
+        cmocka_unit_test(a_condition_that_fails_changes_nothing),
+        cmocka_unit_test(contents_of_any_length_come_back),
+        cmocka_unit_test(equal_contents_are_stored_once),
+        cmocka_unit_test(a_text_stream_must_be_utf8_across_its_pieces),
+        cmocka_unit_test(a_reader_keeps_its_snapshot_until_it_refreshes),
+        cmocka_unit_test(compaction_keeps_history_and_numbers),
+        cmocka_unit_test(one_commit_costs_what_it_adds),
+        cmocka_unit_test(opening_and_getting_read_little),
+        cmocka_unit_test(a_writer_waits_for_the_lock_and_then_says_busy),
+        cmocka_unit_test(the_same_input_gives_the_same_bytes),
+        cmocka_unit_test(a_memfile_in_memory_opens_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

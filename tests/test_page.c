@@ -1,0 +1,99 @@
+/* page: items in pages. SPEC 10. */
+#include "support.h"
+
+#include "page.h"
+
+static int compare(const void *a, const void *b)
+{
+    return mf_item_compare((const mf_item *)a, (const mf_item *)b);
+}
+
+static uint32_t make_items(mf_item *items, uint32_t count, uint64_t seed)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        items[i].kind = (uint8_t)(1 + next_random(&seed) % 11);
+        items[i].key = next_random(&seed) % 3 ? next_random(&seed) % 20 : next_random(&seed) >> (next_random(&seed) % 64);
+        items[i].value = next_random(&seed) >> (next_random(&seed) % 64);
+    }
+    qsort(items, count, sizeof *items, compare);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (i == 0 || mf_item_compare(&items[i], &items[kept - 1]) != 0)
+            items[kept++] = items[i];
+    return kept;
+}
+
+static void leaves_hold_their_items_and_find_them(void **state)
+{
+    (void)state;
+    static mf_item items[3000];
+    for (uint64_t seed = 1; seed < 30; seed++) {
+        uint32_t count = make_items(items, 3000, seed), done = 0;
+        while (done < count) {
+            mf_buffer b;
+            mf_arena arena;
+            mf_page page;
+            mf_item item;
+            mf_buffer_init(&b, &mf_mem_default);
+            mf_arena_init(&arena, &mf_mem_default);
+            uint32_t n = mf_page_put_leaf(&b, 0, 3000, items + done, count - done);
+            assert_true(n > 0);
+            assert_true(b.length <= MF_PAGE_BODY_TARGET);
+            assert_int_equal(mf_page_parse(&page, mf_slice_of(b.data, b.length), &arena), 0);
+            assert_int_equal(page.count, n);
+            for (uint32_t i = 0; i < n; i++) {
+                mf_page_item(&page, i, &item);
+                assert_int_equal(mf_item_compare(&item, &items[done + i]), 0);
+                assert_int_equal(mf_page_rank(&page, &item), i + 1);
+            }
+            done += n;
+            mf_arena_free(&arena);
+            mf_buffer_free(&b);
+        }
+    }
+}
+
+static void a_page_of_endless_gaps_is_refused(void **state)
+{
+    (void)state;
+    /* level 0, run 0..1, one strip: kind 5, gaps, 2^32 - 1 items in 12 bytes */
+    static const uint8_t bomb[] = {0, 0, 1, 5, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 1, 0, 0, 1};
+    mf_arena arena;
+    mf_page page;
+    mf_arena_init(&arena, &mf_mem_default);
+    assert_int_equal(mf_page_parse(&page, mf_slice_of(bomb, sizeof bomb), &arena), -1);
+    assert_true(arena.total < 65536);
+    mf_arena_free(&arena);
+}
+
+static void items_that_do_not_rise_are_refused(void **state)
+{
+    (void)state;
+    mf_buffer b;
+    mf_arena arena;
+    mf_page page;
+    uint64_t keys[] = {5, 4}, values[] = {1, 1};
+    mf_buffer_init(&b, &mf_mem_default);
+    mf_arena_init(&arena, &mf_mem_default);
+    mf_put_u8(&b, 0);
+    mf_put_varint(&b, 0);
+    mf_put_varint(&b, 9);
+    mf_put_u8(&b, 2);
+    mf_put_u8(&b, 0);
+    mf_put_varint(&b, 2);
+    mf_put_ints(&b, keys, 2);
+    mf_put_ints(&b, values, 2);
+    assert_int_equal(mf_page_parse(&page, mf_slice_of(b.data, b.length), &arena), -1);
+    mf_arena_free(&arena);
+    mf_buffer_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaves_hold_their_items_and_find_them),
+        cmocka_unit_test(a_page_of_endless_gaps_is_refused),
+        cmocka_unit_test(items_that_do_not_rise_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
