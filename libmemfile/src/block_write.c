@@ -198,31 +198,35 @@ uint32_t mf_block_builder_rows(const mf_block_builder *b)
     return b->rows;
 }
 
-static int nibble(uint8_t ch)
-{
-    return ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
+/* Value of a lower-case hexadecimal digit plus one; 0: it is none. A table,
+ * because the digits of an id are as random as can be for a branch predictor. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
-static bool is_hex(mf_id id)
+/* The bytes that a text of hexadecimal digits writes, or false. */
+static bool hex_bytes(mf_id id, uint8_t out[MF_ID_MAX])
 {
     if (id.binary || id.length < 4 || id.length % 2)
         return false;
-    for (uint32_t i = 0; i < id.length; i++)
-        if (nibble(id.data[i]) < 0)
+    for (uint32_t i = 0; i < id.length; i += 2) {
+        unsigned high = hex_digit[id.data[i]], low = hex_digit[id.data[i + 1]];
+        if (!high || !low)
             return false;
+        out[i / 2] = (uint8_t)((high - 1) << 4 | (low - 1));
+    }
     return true;
 }
 
 static void add_id(mf_block_builder *b, id_column *column, mf_id id)
 {
-    if (!is_hex(id)) {
+    uint8_t bytes[MF_ID_MAX];
+    if (!hex_bytes(id, bytes)) {
         push(b, &column->classes, id.binary ? MF_ID_BINARY : MF_ID_TEXT);
         push_text(b, &column->bytes, mf_slice_of(id.data, id.length));
         return;
     }
-    uint8_t bytes[MF_ID_MAX];
-    for (uint32_t i = 0; i < id.length; i += 2)
-        bytes[i / 2] = (uint8_t)(nibble(id.data[i]) << 4 | nibble(id.data[i + 1]));
     push(b, &column->classes, MF_ID_HEX);
     push_text(b, &column->bytes, mf_slice_of(bytes, id.length / 2));
 }

@@ -3,23 +3,6 @@
 
 /* ---- cursor */
 
-const uint8_t *mf_get_bytes(mf_cursor *c, uint64_t length)
-{
-    if (c->failed || length > (uint64_t)(c->end - c->at)) {
-        c->failed = true;
-        return NULL;
-    }
-    const uint8_t *p = c->at;
-    c->at += length;
-    return p;
-}
-
-uint8_t mf_get_u8(mf_cursor *c)
-{
-    const uint8_t *p = mf_get_bytes(c, 1);
-    return p ? *p : 0;
-}
-
 uint64_t mf_get_u64(mf_cursor *c)
 {
     const uint8_t *p = mf_get_bytes(c, 8);
@@ -111,31 +94,6 @@ mf_ints mf_get_ints(mf_cursor *c, uint64_t count)
     return ints;
 }
 
-uint64_t mf_ints_at(const mf_ints *ints, uint32_t i)
-{
-    unsigned width = ints->width;
-    if (width == 0)
-        return ints->base;
-    uint64_t bit = (uint64_t)i * width;
-    const uint8_t *p = ints->packed + bit / 8;
-    unsigned shift = (unsigned)(bit % 8);
-    uint64_t v;
-    if (ints->end - p >= 8) {
-        v = mf_load64(p) >> shift;
-        if (shift + width > 64)
-            v |= (uint64_t)p[8] << (64 - shift);
-    } else {
-        v = 0;
-        unsigned have = 0;
-        for (const uint8_t *q = p; q < ints->end; q++, have += 8)
-            v |= (uint64_t)*q << have;
-        v >>= shift;
-    }
-    if (width < 64)
-        v &= ((uint64_t)1 << width) - 1;
-    return ints->base + v;
-}
-
 uint64_t mf_ints_sum(const mf_ints *ints, uint64_t limit, bool *overflow)
 {
     uint64_t sum = 0;
@@ -159,6 +117,17 @@ uint64_t mf_ints_sum(const mf_ints *ints, uint64_t limit, bool *overflow)
 
 /* ---- buffer */
 
+bool mf_buffer_grow(mf_buffer *b, size_t length)
+{
+    void *data = b->data;
+    if (length > SIZE_MAX - b->length || mf_grow(b->mem, &data, &b->capacity, b->length + length, 1) != 0) {
+        b->failed = true;
+        return false;
+    }
+    b->data = (uint8_t *)data;
+    return true;
+}
+
 void mf_buffer_init(mf_buffer *b, const mf_mem *mem)
 {
     memset(b, 0, sizeof *b);
@@ -171,30 +140,6 @@ void mf_buffer_free(mf_buffer *b)
         mf_free(b->mem, b->data);
     b->data = NULL;
     b->length = b->capacity = 0;
-}
-
-uint8_t *mf_buffer_reserve(mf_buffer *b, size_t length)
-{
-    if (b->failed)
-        return NULL;
-    if (MF_UNLIKELY(length > b->capacity - b->length)) {
-        void *data = b->data;
-        if (length > SIZE_MAX - b->length || mf_grow(b->mem, &data, &b->capacity, b->length + length, 1) != 0) {
-            b->failed = true;
-            return NULL;
-        }
-        b->data = (uint8_t *)data;
-    }
-    return b->data + b->length;
-}
-
-void mf_put_bytes(mf_buffer *b, const void *data, size_t length)
-{
-    uint8_t *p = mf_buffer_reserve(b, length);
-    if (p && length) {
-        memcpy(p, data, length);
-        b->length += length;
-    }
 }
 
 void mf_put_zero(mf_buffer *b, size_t length)

@@ -98,8 +98,23 @@ static inline bool mf_cursor_finished(const mf_cursor *c)
     return !c->failed && c->at == c->end;
 }
 
-const uint8_t *mf_get_bytes(mf_cursor *c, uint64_t length);
-uint8_t mf_get_u8(mf_cursor *c);
+static inline const uint8_t *mf_get_bytes(mf_cursor *c, uint64_t length)
+{
+    if (c->failed || length > (uint64_t)(c->end - c->at)) {
+        c->failed = true;
+        return NULL;
+    }
+    const uint8_t *p = c->at;
+    c->at += length;
+    return p;
+}
+
+static inline uint8_t mf_get_u8(mf_cursor *c)
+{
+    const uint8_t *p = mf_get_bytes(c, 1);
+    return p ? *p : 0;
+}
+
 uint64_t mf_get_u64(mf_cursor *c);
 uint64_t mf_get_varint(mf_cursor *c);
 /* a varint that must be at most `limit` */
@@ -118,7 +133,30 @@ typedef struct mf_ints {
 
 mf_ints mf_get_ints(mf_cursor *c, uint64_t count);
 /* value i < count of a list that mf_get_ints accepted */
-uint64_t mf_ints_at(const mf_ints *ints, uint32_t i);
+static inline uint64_t mf_ints_at(const mf_ints *ints, uint32_t i)
+{
+    unsigned width = ints->width;
+    if (width == 0)
+        return ints->base;
+    uint64_t bit = (uint64_t)i * width;
+    const uint8_t *p = ints->packed + bit / 8;
+    unsigned shift = (unsigned)(bit % 8);
+    uint64_t v;
+    if (ints->end - p >= 8) {
+        v = mf_load64(p) >> shift;
+        if (shift + width > 64)
+            v |= (uint64_t)p[8] << (64 - shift);
+    } else {
+        v = 0;
+        unsigned have = 0;
+        for (const uint8_t *q = p; q < ints->end; q++, have += 8)
+            v |= (uint64_t)*q << have;
+        v >>= shift;
+    }
+    if (width < 64)
+        v &= ((uint64_t)1 << width) - 1;
+    return ints->base + v;
+}
 /* Sum of all values; sets *overflow (never clears it) when it passes `limit`. */
 uint64_t mf_ints_sum(const mf_ints *ints, uint64_t limit, bool *overflow);
 
@@ -139,10 +177,23 @@ static inline void mf_buffer_clear(mf_buffer *b)
     b->length = 0;
     b->failed = false;
 }
+bool mf_buffer_grow(mf_buffer *b, size_t length);
 /* Makes room for `length` more bytes and returns where they go, or NULL. The
  * caller fills them and adds to b->length. */
-uint8_t *mf_buffer_reserve(mf_buffer *b, size_t length);
-void mf_put_bytes(mf_buffer *b, const void *data, size_t length);
+static inline uint8_t *mf_buffer_reserve(mf_buffer *b, size_t length)
+{
+    if (b->failed || (MF_UNLIKELY(length > b->capacity - b->length) && !mf_buffer_grow(b, length)))
+        return NULL;
+    return b->data + b->length;
+}
+static inline void mf_put_bytes(mf_buffer *b, const void *data, size_t length)
+{
+    uint8_t *p = mf_buffer_reserve(b, length);
+    if (p && length) {
+        memcpy(p, data, length);
+        b->length += length;
+    }
+}
 void mf_put_zero(mf_buffer *b, size_t length);
 void mf_put_u8(mf_buffer *b, uint8_t v);
 void mf_put_u32(mf_buffer *b, uint32_t v);

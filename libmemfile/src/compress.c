@@ -56,8 +56,8 @@ size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, cons
     memset(&params, 0, sizeof params);
     params.k = 200;
     params.d = 8;
-    params.f = 18;
-    params.accel = 1;
+    params.f = 15;
+    params.accel = 7;
     params.splitPoint = 1.0;
     params.steps = 1;
     params.nbThreads = 1;

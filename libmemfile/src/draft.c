@@ -138,8 +138,7 @@ int memfile_draft_set(memfile_draft *d, memfile_field field, const void *value, 
     switch (field) {
     case MEMFILE_TEXT:
     case MEMFILE_DATA:
-        if (field == MEMFILE_TEXT && !mf_utf8_valid(s.data, s.length))
-            return fail(d, MEMFILE_E_INVALID, "the text is not valid UTF-8; use data for bytes");
+        /* UTF-8 is checked when it is put: with the core, or chunk by chunk */
         mf_buffer_clear(&d->content);
         mf_put_bytes(&d->content, value, length);
         set_content(d, field == MEMFILE_TEXT ? MF_CONTENT_TEXT : MF_CONTENT_DATA, FROM_BYTES, length);
@@ -577,6 +576,13 @@ static void json_embedding(memfile_draft *d, mf_json *j)
 static void json_op(mf_json *j, mf_buffer *out)
 {
     uint8_t text[16];
+    if (mf_json_peek(j) != '"') { /* one that only a newer version names */
+        size_t before = out->length;
+        mf_json_number(j, out);
+        if (!j->problem && !out->failed && (out->data[before] >> 5 != MF_CBOR_UINT || out->data[before] < 2))
+            mf_json_problem(j, "\"op\" is absent, \"forget\" or a number from 2 on");
+        return;
+    }
     mf_slice s = json_short(j, text, sizeof text, "\"op\" is absent or \"forget\"");
     if (!j->problem && (s.length != 6 || memcmp(s.data, "forget", 6) != 0))
         mf_json_problem(j, "\"op\" is absent or \"forget\"");
@@ -960,6 +966,10 @@ static void put_field(mf_buffer *out, mf_cursor *c, unsigned field, const mf_rec
     }
     switch (field) {
     case MF_FIELD_OP:
+        if (r->op != MF_OP_FORGET) {
+            mf_json_put_value(out, c, 0);
+            return;
+        }
         mf_cbor_get(c, MF_CBOR_UINT);
         mf_put_bytes(out, "\"forget\"", 8);
         return;

@@ -420,8 +420,12 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
                 mf_cbor_skip_value(&c, MF_DEPTH_MAX);
             if (c.failed)
                 return field < MF_FIELD_COUNT
-                           ? mf_fail(err, code, offset, "field '%s' has a value that is not allowed (type, length, "
-                                                        "characters or form; see SPEC 7)", field_names[field])
+                           ? mf_fail(err, code, offset,
+                                     field == MF_FIELD_TEXT
+                                         ? "field '%s' is not valid UTF-8 text; put bytes as data"
+                                         : "field '%s' has a value that is not allowed: its type, length, characters "
+                                           "or form are not those of SPEC 7.1",
+                                     field_names[field])
                            : mf_fail(err, code, offset, "field %llu has a value that is not allowed",
                                      (unsigned long long)field);
         } else if (first >> 5 == MF_CBOR_NINT) {

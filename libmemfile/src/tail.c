@@ -93,7 +93,7 @@ int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, 
 
 /* ---- looking back */
 
-#define ENCLOSING_MAX (MF_SEGMENT_HEADER_LENGTH + (uint64_t)MF_STORED_LENGTH_MAX + 8)
+#define ENCLOSING_MAX (MF_SEGMENT_HEADER_LENGTH + (uint64_t)MF_STORED_LENGTH_MAX + MF_TRAILER_LENGTH)
 
 typedef struct scan {
     bool found;

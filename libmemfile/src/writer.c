@@ -280,7 +280,7 @@ int mf_dictionary_put_copy(mf_group *group, const mf_dictionary *d, int copy, ui
     mf_put_u8(&head, (uint8_t)copy);
     int rc = head.failed ? mf_fail_memory(err)
                          : mf_segment_build(&built, MF_TYPE_DICTIONARY, 0, mf_slice_of(head.data, head.length),
-                                            mf_slice_of(d->data, d->length), &compressor, 19, NULL, err);
+                                            mf_slice_of(d->data, d->length), &compressor, 9, NULL, err);
     if (rc == MEMFILE_OK)
         rc = mf_group_append(group, &built, offset, err);
     mf_compressor_free(&compressor);

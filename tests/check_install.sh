@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs into a folder and builds a program outside the tree with what is there: by
+# pkg-config, by CMake, statically; it is the program that README.md shows.
+set -eu
+build=$1 source=$2 cc=${CC:-cc}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cmake --install "$build" --prefix "$folder/usr" >/dev/null
+mkdir "$folder/app"
+awk '/^```c$/{on=1;next} /^```$/{on=0} on' "$source/README.md" >"$folder/app/main.c"
+[ "$(wc -l <"$folder/app/main.c")" -ge 20 ]
+[ "$(wc -l <"$folder/app/main.c")" -le 40 ]
+pc=$(find "$folder/usr" -name memfile.pc)
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+cd "$folder/app"
+lib="$folder/usr/$(sed -n 's/^libdir=${prefix}\///p' "$pc")"
+flags=$(pkg-config --define-variable=prefix="$folder/usr" --cflags --libs memfile)
+# shellcheck disable=SC2086
+$cc -std=c11 -Wall -Wextra -Werror -pedantic main.c $flags -o shared
+static=$(pkg-config --define-variable=prefix="$folder/usr" --cflags --libs --static memfile | sed "s|-lmemfile|$lib/libmemfile.a|")
+# shellcheck disable=SC2086
+$cc -std=c11 main.c $static -o static
+rm -f agent.memfile
+LD_LIBRARY_PATH=$lib ./shared >out1
+rm -f agent.memfile
+./static >out2
+grep -q tea out1
+grep -q tea out2
+cat >CMakeLists.txt <<'CMAKE'
+cmake_minimum_required(VERSION 3.18)
+project(app LANGUAGES C)
+find_package(memfile REQUIRED)
+add_executable(app main.c)
+target_link_libraries(app PRIVATE memfile::shared)
+CMAKE
+cmake -S . -B b -DCMAKE_PREFIX_PATH="$folder/usr" >/dev/null
+cmake --build b >/dev/null
+rm -f agent.memfile
+LD_LIBRARY_PATH=$lib b/app | grep -q tea
+# the header alone, strictly, as C and as C++
+echo '#include <memfile.h>
+int main(void) { return 0; }' >alone.c
+$cc -std=c11 -Wall -Wextra -Werror -pedantic -I"$folder/usr/include" -c alone.c -o alone.o
+if command -v c++ >/dev/null; then cp alone.c alone.cc && c++ -std=c++11 -Wall -Wextra -Werror -pedantic -I"$folder/usr/include" -c alone.cc -o alone.o; fi
+[ -x "$folder/usr/bin/memfile-tool" ]
+[ -f "$folder/usr/share/man/man1/memfile-tool.1" ]
+echo installed and used

@@ -1,0 +1,215 @@
+"""memfile-tool as scripts see it: contract, exit codes, streams, real data."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOOL = sys.argv.pop(1)
+ROOT = Path(sys.argv.pop(1))
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def run(*args, stdin=None, code=0, **more):
+    p = subprocess.run([TOOL, *map(str, args)], input=stdin, capture_output=True, timeout=300, **more)
+    if code is not None and p.returncode != code:
+        raise AssertionError(f"{args}: exit {p.returncode}, not {code}: {p.stderr.decode(errors='replace')}")
+    return p
+
+
+def lines(data):
+    return [json.loads(x) for x in data.splitlines()]
+
+
+class Tool(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = os.path.join(self.folder.name, "a.memfile")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def import_text(self, text, code=0, *options):
+        return run("import", self.file, "-", *options, stdin=text.encode(), code=code)
+
+    def test_init_put_get_list_log_info(self):
+        run("init", self.file)
+        self.assertEqual(run("init", self.file, code=6).stdout, b"")
+        self.assertEqual(run("list", self.file, code=1).stdout, b"")
+        p = run("put", self.file, "Tea, not coffee.", "--id", "x", "--kind", "preference", "--scope", "user/ann", "--key",
+                "drink", "--tag", "a", "--tag", "b", "--time", "2024-05-06T07:08:09.10Z", "--meta", "n=1", "--meta", "s=one",
+                "--link", "from=y", "--pin", "--expires", "2999-01-01T00:00:00Z")
+        self.assertEqual(p.stdout, b"x\n")
+        self.assertEqual(run("get", self.file, "x").stdout, b"Tea, not coffee.\n")
+        entry = json.loads(run("get", self.file, "x", "--json").stdout)
+        self.assertEqual(entry, {"id": "x", "kind": "preference", "scope": ["user", "ann"], "key": "drink",
+                                 "time": "2024-05-06T07:08:09.10Z", "text": "Tea, not coffee.", "tags": ["a", "b"],
+                                 "links": [{"rel": "from", "to": "y"}], "meta": {"n": 1, "s": "one"},
+                                 "expires": "2999-01-01T00:00:00Z", "pinned": True})
+        made = run("put", self.file, "-", stdin=b"from a pipe\n").stdout.decode().strip()
+        self.assertRegex(made, r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+        self.assertEqual(run("get", self.file, made).stdout, b"from a pipe\n\n")
+        self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json").stdout)], ["x", made])
+        self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json", "--reverse", "--limit", 1).stdout)], [made])
+        self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json", "--scope", "user").stdout)], ["x"])
+        log = lines(run("log", self.file, "--json").stdout)
+        self.assertEqual([c["commit"] for c in log], [2, 1, 0])
+        info = json.loads(run("info", self.file, "--json").stdout)
+        self.assertEqual((info["entries"], info["commits"]), (2, 3))
+        self.assertEqual(info["history_digest"], log[0]["digest"])
+        self.assertEqual(run("get", self.file, made, "--as-of", log[1]["digest"][:12], code=1).stdout, b"")
+        self.assertEqual(run("get", self.file, "x", "--as-of", 1).stdout, b"Tea, not coffee.\n")
+        self.assertEqual(json.loads(run("verify", self.file, "--json").stdout)["result"], "sound")
+
+    def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(self):
+        good = '{"text":"%d"}\n'
+        text = "".join(good % i for i in range(5)) + '{"text":1}\n' + good % 9
+        p = self.import_text(text, 2)
+        self.assertIn(b"line 6", p.stderr)
+        self.assertEqual(json.loads(run("info", self.file, "--json").stdout)["entries"], 0)
+        p = self.import_text(text, 2, "--batch", "2")
+        self.assertEqual(json.loads(run("info", self.file, "--json").stdout)["entries"], 4)
+        self.assertIn(b"2 commits were made before", p.stderr)
+        run("verify", self.file)
+
+    def test_values_come_back_as_they_were(self):
+        text = "\n".join(
+            ['{"id":"1","text":""}', '{"id":"2","text":"a\\u0000b","unknown":{"deep":[1,1.0,-0.0,null,true,"x"]}}',
+             '{"id":"3","data":"AAEC","media_type":"x/y","meta":{"big":18446744073709551615,"neg":-9223372036854775808}}',
+             '{"id":"4","text":"x","tags":["b","a","b"],"title":null,"time":"1969-12-31T23:59:59.000000001Z"}',
+             '{"id":"4","text":"y","embedding":{"space":"m","values":[0.25,-1.5,0.1]}}', "", "  "])
+        self.import_text(text)
+        out = run("export", self.file).stdout
+        self.assertEqual(lines(out), lines("\n".join(t for t in text.split("\n") if t.strip())))
+        self.assertIn(b"1.0", out)
+        self.assertEqual(len(lines(run("list", self.file, "--json").stdout)), 4)
+        self.assertEqual(len(lines(run("list", self.file, "--json", "--all").stdout)), 5)
+        again = os.path.join(self.folder.name, "b.memfile")
+        run("import", again, "-", stdin=out)
+        self.assertEqual(run("export", again).stdout, out)
+
+    def test_a_long_line_and_a_longer_one(self):
+        long = json.dumps({"id": "long", "text": "ä\n" * 12_000_000}).encode() + b"\n"
+        self.assertLess(len(long), 50 << 20 << 1)
+        long = b'{"id":"long","text":"' + b"0123456789" * 4_900_000 + b'"}\n'
+        run("import", self.file, "-", stdin=long)
+        self.assertEqual(run("get", self.file, "long").stdout, b"0123456789" * 4_900_000)
+        p = run("import", self.file, "-", stdin=b'{"text":"' + b"x" * (51 << 20) + b'"}\n', code=2)
+        self.assertIn(b"line 1", p.stderr)
+
+    def test_exit_codes(self):
+        run("init", self.file)
+        run("get", self.file, "none", code=1)
+        run("get", os.path.join(self.folder.name, "none"), "x", code=1)
+        run("frobnicate", code=2)
+        run("list", code=2)
+        run("list", self.file, "--bogus", code=2)
+        run("list", self.file, "--limit", "many", code=2)
+        run("put", self.file, "x", "--time", "yesterday", code=2)
+        run("put", self.file, "x", "--kind", "", code=2)
+        other = os.path.join(self.folder.name, "other")
+        Path(other).write_bytes(b"hello, this is no memfile" * 10)
+        run("info", other, code=4)
+        Path(other).write_bytes(b"")
+        run("info", other, code=4)
+        data = bytearray(Path(self.file).read_bytes())
+        data[200] ^= 1
+        Path(other).write_bytes(data)
+        run("verify", other, code=3)
+        Path(other).write_bytes(Path(self.file).read_bytes() + b"torn")
+        p = run("verify", other, code=3)
+        self.assertIn(b"unfinished", p.stdout)
+        self.assertEqual(json.loads(run("verify", other, "--json", code=3).stdout)["unfinished_bytes"], 4)
+        p = subprocess.run(f"'{TOOL}' help > /dev/full", shell=True, capture_output=True)
+        self.assertEqual(p.returncode, 7)
+        for name in ("help", "version"):
+            run(name)
+        run("list", "--help")
+
+    def test_idempotency_key(self):
+        run("init", self.file)
+        first = run("put", self.file, "paid", "--idempotency-key", "k").stdout
+        self.assertEqual(run("put", self.file, "paid", "--idempotency-key", "k").stdout, first)
+        self.assertEqual(json.loads(run("info", self.file, "--json").stdout)["entries"], 1)
+
+    def test_closed_descriptors(self):
+        run("init", self.file)
+        p = subprocess.run(f"'{TOOL}' put '{self.file}' text --id c 0<&- 1>&- 2>&-", shell=True)
+        self.assertIn(p.returncode, (0, 7))
+        self.assertEqual(run("get", self.file, "c").stdout, b"text\n")
+        run("verify", self.file)
+
+    def test_a_closed_pipe(self):
+        self.import_text("".join('{"text":"%d"}\n' % i for i in range(5000)))
+        p = subprocess.run(f"'{TOOL}' export '{self.file}' | head -1", shell=True, capture_output=True)
+        self.assertEqual(p.stdout, b'{"id":' + p.stdout[6:])
+        self.assertEqual(p.stderr, b"")
+
+    def test_read_only_and_other_directory(self):
+        run("init", self.file)
+        run("put", self.file, "x", "--id", "x")
+        os.chmod(self.file, 0o400)
+        os.chmod(self.folder.name, 0o500)
+        try:
+            self.assertEqual(run("get", self.file, "x").stdout, b"x\n")
+            if os.geteuid() != 0:
+                run("put", self.file, "y", code=7)
+        finally:
+            os.chmod(self.folder.name, 0o700)
+            os.chmod(self.file, 0o600)
+        run("put", "a.memfile", "rel", "--id", "rel", cwd=self.folder.name)
+        link = os.path.join(self.folder.name, "link")
+        os.symlink(self.file, link)
+        run("compact", link)
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(run("get", self.file, "rel").stdout, b"rel\n")
+        os.link(self.file, os.path.join(self.folder.name, "hard"))
+        run("compact", self.file, code=6)
+        run("compact", self.file, "--output", os.path.join(self.folder.name, "out"))
+        run("compact", self.file, "--output", os.path.join(self.folder.name, "out"), code=6)
+        self.assertEqual([n for n in os.listdir(self.folder.name) if n.endswith(".new")], [])
+
+    def test_no_colour_and_no_progress_beside_a_terminal(self):
+        p = run("get", os.path.join(self.folder.name, "none"), "x", code=1)
+        self.assertNotIn(b"\x1b", p.stderr)
+
+    def test_file_knows_it(self):
+        run("init", self.file)
+        try:
+            p = subprocess.run(["file", "-b", "-m", str(ROOT / "format-spec/magic"), self.file], capture_output=True, text=True)
+        except FileNotFoundError:
+            self.skipTest("file(1) is not here")
+        self.assertEqual(p.stdout.strip(), "memfile, format 1")
+
+    def round_trip(self, source, expected, *options):
+        run("import", self.file, "-", *options, stdin=source)
+        for _ in range(2):
+            self.assertEqual(lines(run("export", self.file).stdout), expected)
+            before = json.loads(run("verify", self.file, "--json").stdout)
+            self.assertEqual(before["entries"], len(expected))
+            run("compact", self.file)
+            after = json.loads(run("verify", self.file, "--json").stdout)
+            self.assertEqual(before["history_digest"], after["history_digest"])
+
+    def test_sample(self):
+        source = (ROOT / "samples/agent.jsonl").read_bytes()
+        self.round_trip(source, lines(source))
+
+    def test_conversations(self):
+        if not (SHARED / "conversations.jsonl").exists():
+            self.skipTest("../shared/data is not here")
+        source = (SHARED / "conversations.jsonl").read_bytes()
+        self.round_trip(source, lines(source), "--batch", "100")
+        self.assertEqual(len(lines(run("list", self.file, "--json", "--scope", "conv-26/session-01").stdout)), 18)
+
+    def test_events(self):
+        if not (SHARED / "events.jsonl.zst").exists():
+            self.skipTest("../shared/data is not here")
+        source = subprocess.run(["zstd", "-qdc", SHARED / "events.jsonl.zst"], capture_output=True, check=True).stdout
+        self.round_trip(source, lines(source))
+
+
+if __name__ == "__main__":
+    unittest.main()
