@@ -165,7 +165,11 @@ int run_import(args *a)
     options.lock_timeout_ms = (uint32_t)wait * 1000;
     options.author = arg_value(a, "author");
     memfile_mode mode = access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE;
-    int rc = open_memfile(path, mode, &options, &mf);
+    int rc = EXIT_CONFLICT;
+    if (mode == MEMFILE_CREATE && memfile_open(path, mode, &options, &mf, NULL) == MEMFILE_OK)
+        rc = EXIT_DONE;
+    else /* there is one, or somebody else has just made it, or it cannot be made */
+        rc = open_memfile(path, access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE, &options, &mf);
     in.capacity = 1u << 18;
     if (rc == EXIT_DONE && (memfile_draft_new(&draft) != MEMFILE_OK || !(in.buffer = (char *)malloc(in.capacity)))) {
         usage_error("out of memory");

@@ -1,6 +1,6 @@
 /* main: which verb, and help. */
 #include <fcntl.h>
-#include <locale.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -170,6 +170,7 @@ static void fill_descriptors(void)
 int main(int argc, char **argv)
 {
     fill_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size is an error like a full disk */
     if (argc < 2) {
         print_overview();
         finish_output(EXIT_USAGE);

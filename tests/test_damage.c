@@ -191,6 +191,124 @@ static void zeros_and_junk_at_the_end_are_torn(void **state)
         }
 }
 
+/* Two tears, the second anywhere behind the first: everything acknowledged stays, and
+ * writing goes on. */
+static void a_second_tear_loses_nothing_either(void **state)
+{
+    (void)state;
+    const char *path = temp_path("tears"), *copy = temp_path("tears2");
+    size_t length, ends[8], torn;
+    make_small(path);
+    uint8_t *bytes = read_file(path, &length);
+    commit_ends(bytes, length, ends);
+    for (size_t first = ends[1] + 1; first < length; first += 13) {
+        write_file(path, bytes, first);
+        memfile *mf = open_file(path, MEMFILE_WRITE);
+        put_text(mf, "c", "behind the first tear");
+        commit_ok(mf);
+        memfile_close(mf);
+        uint8_t *grown = read_file(path, &torn);
+        for (size_t second = first; second <= torn; second += second + 100 < torn ? 7 : 1) {
+            write_file(copy, grown, second);
+            mf = open_file(copy, MEMFILE_WRITE);
+            assert_text(mf, "a", "the first memory");
+            if (second == torn)
+                assert_text(mf, "c", "behind the first tear");
+            memfile_draft *d;
+            assert_int_equal(memfile_draft_new(&d), 0);
+            memfile_draft_set(d, MEMFILE_ID, "d", 1);
+            memfile_draft_set(d, MEMFILE_TEXT, "x", 1);
+            if (memfile_put(mf, d, NULL) != MEMFILE_OK)
+                fail_msg("cut at %zu, then at %zu of %zu: %s", first, second, torn, memfile_last_error(mf)->message);
+            memfile_draft_free(d);
+            commit_ok(mf);
+            memfile_close(mf);
+            memfile_verify_result r;
+            assert_int_equal(verify_path(copy, &r), MEMFILE_OK);
+            assert_int_equal(r.entries, second == torn ? 3 : 2);
+        }
+        free(grown);
+    }
+    free(bytes);
+}
+
+static void commits_within_the_lengths_of_a_torn_segment_are_not_lost(void **state)
+{
+    (void)state;
+    const char *path = temp_path("within");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    uint64_t seed = 1;
+    size_t length;
+    uint8_t *noise = (uint8_t *)malloc(900000);
+    for (size_t i = 0; i < 900000; i++)
+        noise[i] = (uint8_t)next_random(&seed);
+    put_text(mf, "first", "first");
+    commit_ok(mf);
+    assert_int_equal(memfile_draft_new(&d), 0);
+    memfile_draft_set(d, MEMFILE_DATA, noise, 900000);
+    assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_draft_free(d);
+    memfile_close(mf);
+    assert_int_equal(truncate(path, 2000), 0);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "a1", "1");
+    commit_ok(mf);
+    put_text(mf, "a2", "2");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    bytes = (uint8_t *)realloc(bytes, length + 39);
+    memcpy(bytes + length, noise, 39);
+    write_file(path, bytes, length + 39);
+    mf = open_file(path, MEMFILE_WRITE);
+    assert_text(mf, "first", "first");
+    assert_text(mf, "a1", "1");
+    assert_text(mf, "a2", "2");
+    put_text(mf, "a3", "3");
+    commit_ok(mf);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    free(bytes);
+    free(noise);
+}
+
+static void a_lost_sector_of_an_unsynced_group_is_torn(void **state)
+{
+    (void)state;
+    const char *path = temp_path("sector"), *copy = temp_path("sector2");
+    size_t length, ends[256];
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 64; i++) { /* the 64th commit brings a run */
+        char json[200];
+        snprintf(json, sizeof json, "{\"id\":\"n%d\",\"text\":\"t\",\"tags\":[\"a%d\",\"b%d\",\"c%d\",\"d%d\"]}", i, i, i, i, i);
+        assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = commit_ends(bytes, length, ends);
+    assert_int_equal(count, 65);
+    size_t start = ends[count - 2];
+    assert_true(length - start > 1024);
+    for (size_t sector = (start + 511) / 512 * 512; sector + 512 <= length; sector += 512) {
+        uint8_t *lost = (uint8_t *)malloc(length);
+        memcpy(lost, bytes, length);
+        memset(lost + sector, 0, 512);
+        write_file(copy, lost, length);
+        mf = open_file(copy, MEMFILE_WRITE);
+        put_text(mf, "after", "after");
+        commit_ok(mf);
+        memfile_close(mf);
+        memfile_verify_result r;
+        assert_int_equal(verify_path(copy, &r), MEMFILE_OK);
+        assert_int_equal(r.entries, 64);
+        free(lost);
+    }
+    free(bytes);
+}
+
 static void a_damaged_newest_commit_is_not_overwritten(void **state)
 {
     (void)state;
@@ -317,6 +435,9 @@ int main(void)
         cmocka_unit_test(quick_verify_finds_flips_too),
         cmocka_unit_test(every_cut_opens_at_the_commit_before_it_and_takes_new_ones),
         cmocka_unit_test(zeros_and_junk_at_the_end_are_torn),
+        cmocka_unit_test(a_second_tear_loses_nothing_either),
+        cmocka_unit_test(commits_within_the_lengths_of_a_torn_segment_are_not_lost),
+        cmocka_unit_test(a_lost_sector_of_an_unsynced_group_is_torn),
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
         cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),

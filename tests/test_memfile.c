@@ -488,6 +488,174 @@ static void a_writer_waits_for_the_lock_and_then_says_busy(void **state)
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
 }
 
+static void an_entry_superseded_by_id_and_by_key_is_counted_once(void **state)
+{
+    (void)state;
+    const char *path = temp_path("fates");
+    memfile *mf = create_file(path);
+    char json[128];
+    memfile_info info;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 6000; i++) {
+            snprintf(json, sizeof json, "{\"id\":\"i%d\",\"key\":\"k%d\",\"text\":\"%d\"}", i, i, round);
+            assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+        }
+    /* a: superseded by its key first, by its id later; values fall within one entry */
+    assert_int_equal(put_json(mf, "{\"id\":\"a\",\"key\":\"k\",\"text\":\"0\"}", NULL), MEMFILE_OK);
+    assert_int_equal(put_json(mf, "{\"id\":\"b\",\"key\":\"k\",\"text\":\"1\"}", NULL), MEMFILE_OK);
+    assert_int_equal(put_json(mf, "{\"id\":\"a\",\"text\":\"2\"}", NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.superseded, 6001);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    mf = open_file(path, MEMFILE_READ);
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.superseded, 6001);
+    memfile_close(mf);
+}
+
+static void a_cursor_goes_on_over_commits_of_its_handle(void **state)
+{
+    (void)state;
+    const char *path = temp_path("cursor");
+    memfile *mf = create_file(path);
+    memfile_cursor *c;
+    const memfile_entry *e;
+    char id[32];
+    uint64_t expected = 0;
+    for (int i = 0; i < 3000; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        put_text(mf, id, "some text that fills blocks, so that there are a few of them to go through");
+        if (i >= 2000 && i % 10 == 0)
+            commit_ok(mf);
+    }
+    commit_ok(mf);
+    assert_int_equal(memfile_list(mf, NULL, &c), MEMFILE_OK);
+    int rc;
+    while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK) {
+        assert_int_equal(memfile_entry_number(e), expected++);
+        if (expected % 7 == 0 && expected < 2900) {
+            snprintf(id, sizeof id, "m%d", (int)expected);
+            put_text(mf, id, "committed while the list goes on");
+            commit_ok(mf);
+        }
+    }
+    assert_int_equal(rc, MEMFILE_DONE);
+    assert_int_equal(expected, 3000);
+    memfile_cursor_close(c);
+    memfile_close(mf);
+}
+
+static void setting_a_field_twice_replaces_it(void **state)
+{
+    (void)state;
+    const char *path = temp_path("replace");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    const memfile_entry *e;
+    const char *json;
+    size_t n;
+    assert_int_equal(memfile_draft_new(&d), 0);
+    memfile_draft_set(d, MEMFILE_ID, "a", 1);
+    memfile_draft_set(d, MEMFILE_TEXT, "one", 3);
+    assert_int_equal(memfile_draft_set_json(d, "text", "\"two\"", 5), MEMFILE_OK);
+    assert_int_equal(memfile_draft_set_json(d, "own", "1", 1), MEMFILE_OK);
+    assert_int_equal(memfile_draft_set_json(d, "own", "[2]", 3), MEMFILE_OK);
+    assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    assert_int_equal(memfile_get(mf, "a", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+    assert_int_equal(memfile_entry_json(mf, e, 0, &json, &n), MEMFILE_OK);
+    assert_int_equal(n, strlen("{\"id\":\"a\",\"text\":\"two\",\"own\":[2]}"));
+    assert_memory_equal(json, "{\"id\":\"a\",\"text\":\"two\",\"own\":[2]}", n);
+    memfile_draft_free(d);
+    memfile_close(mf);
+}
+
+/* Allocation n fails, once or from then on; n = 1, 2, … until nothing fails. */
+typedef struct failing {
+    long left;
+    bool forever, hit;
+} failing;
+
+static void *failing_reallocate(void *context, void *block, size_t size)
+{
+    failing *f = (failing *)context;
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    if (f->left > 0 && --f->left == 0)
+        f->hit = true;
+    if (f->hit && (f->forever || f->left == 0)) {
+        if (!f->forever)
+            f->left = -1;
+        return NULL;
+    }
+    return realloc(block, size);
+}
+
+static int work_with(const char *path, const memfile_allocator *allocator)
+{
+    memfile *mf;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile_error error;
+    memfile_draft *d;
+    memfile_cursor *c;
+    const memfile_entry *e;
+    o.allocator = allocator;
+    int rc = memfile_open(path, MEMFILE_WRITE, &o, &mf, &error);
+    if (rc != MEMFILE_OK)
+        return rc;
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    for (int i = 0; i < 3 && rc == MEMFILE_OK; i++) {
+        char json[256];
+        snprintf(json, sizeof json, "{\"id\":\"x%d\",\"key\":\"k\",\"tags\":[\"t\"],\"text\":\"%d\"%s}", i % 2, i,
+                 i == 1 ? ",\"idempotency_key\":\"once\"" : "");
+        assert_int_equal(memfile_draft_parse_json(d, json, strlen(json), NULL), MEMFILE_OK);
+        rc = memfile_put(mf, d, NULL);
+    }
+    if (rc == MEMFILE_OK)
+        rc = memfile_commit(mf, NULL);
+    rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+    if (rc == MEMFILE_OK)
+        rc = memfile_get(mf, "x1", 2, MEMFILE_NEWEST, &e);
+    if (rc == MEMFILE_OK && (rc = memfile_list(mf, NULL, &c)) == MEMFILE_OK) {
+        while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK)
+            ;
+        memfile_cursor_close(c);
+        rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+    }
+    memfile_draft_free(d);
+    memfile_close(mf);
+    return rc;
+}
+
+static void no_failing_allocation_harms_the_file(void **state)
+{
+    (void)state;
+    const char *path = temp_path("memory-fails");
+    for (int forever = 0; forever < 2; forever++) {
+        memfile_close(create_file(path));
+        for (long n = 1;; n++) {
+            failing f = {n, forever != 0, false};
+            memfile_allocator allocator = {failing_reallocate, &f};
+            int rc = work_with(path, &allocator);
+            if (rc != MEMFILE_OK && rc != MEMFILE_E_MEMORY)
+                fail_msg("allocation %ld: %s", n, memfile_strerror(rc));
+            int sound = verify_path(path, NULL);
+            if (sound != MEMFILE_OK && sound != MEMFILE_E_TRUNCATED)
+                fail_msg("allocation %ld: the file is %s", n, memfile_strerror(sound));
+            if (!f.hit) {
+                assert_int_equal(rc, MEMFILE_OK);
+                assert_true(n > 50);
+                break;
+            }
+        }
+    }
+}
+
 static int64_t fixed_now(void *context)
 {
     return (*(int64_t *)context)++;
@@ -576,6 +744,10 @@ int main(void)
         cmocka_unit_test(one_commit_costs_what_it_adds),
         cmocka_unit_test(opening_and_getting_read_little),
         cmocka_unit_test(a_writer_waits_for_the_lock_and_then_says_busy),
+        cmocka_unit_test(an_entry_superseded_by_id_and_by_key_is_counted_once),
+        cmocka_unit_test(a_cursor_goes_on_over_commits_of_its_handle),
+        cmocka_unit_test(setting_a_field_twice_replaces_it),
+        cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),
         cmocka_unit_test(a_memfile_in_memory_opens_too),
     };

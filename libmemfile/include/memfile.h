@@ -355,7 +355,8 @@ typedef struct memfile_info {
     uint64_t committed_bytes;  /* up to the end of the newest commit */
     uint64_t unfinished_bytes; /* behind it */
     int unfinished_is_damage;  /* SPEC 14.3 */
-    uint64_t commits, entries, superseded, objects;
+    uint64_t commits, entries, objects;
+    uint64_t superseded;       /* by a later entry; the newest, up to 64, commits are not counted yet */
     uint64_t runs, index_bytes, dictionaries;
     int64_t last_commit_us;
     uint32_t format_version;
@@ -387,7 +388,7 @@ typedef struct memfile_finding {
 
 typedef struct memfile_verify_options {
     size_t struct_size;
-    int quick; /* stored bytes only: checksums, tiling, chain; no content is decoded */
+    int quick; /* checksums and tiling of the stored bytes only; no digest is computed */
     uint32_t threads;
     void (*finding)(void *context, const memfile_finding *finding);
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);

@@ -317,7 +317,8 @@ int mf_block_parse(mf_block *b, mf_slice columns, mf_arena *arena)
         return -2;
     if (!mf_cursor_finished(&p.c) || texts + rests > MF_RAW_LENGTH_MAX)
         return -1;
-    return 0;
+    /* now, so that an id that cannot be had is never taken for one that differs */
+    return expand_ids(&b->ids, NULL, arena);
 }
 
 void mf_block_set_content(mf_block *b, const uint8_t *content)

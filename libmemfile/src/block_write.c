@@ -82,6 +82,8 @@ static mf_slice text_at(const texts *t, size_t i)
  * next one to be pushed there. */
 static uint32_t table_find(mf_block_builder *b, table *t, const texts *known, mf_slice s)
 {
+    if (b->failed)
+        return 0; /* `known` may lack what the table holds */
     if ((t->used + 1) * 2 > t->size) {
         uint32_t size = t->size ? t->size * 2 : 256;
         uint32_t *slot = (uint32_t *)mf_alloc_zero(b->mem, size * sizeof *slot);

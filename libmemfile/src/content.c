@@ -90,6 +90,8 @@ static int write_chunk(mf_content_writer *w, memfile_error *err)
         mf_buffer_clear(&w->head);
         mf_put_varint(&w->head, w->object);
         mf_put_varint(&w->head, w->chunks);
+        if (w->head.failed)
+            return mf_fail_memory(err);
         rc = mf_segment_build(&w->built, MF_TYPE_CHUNK, 0, mf_slice_of(w->head.data, w->head.length),
                               mf_slice_of(w->chunk, w->in_chunk), &w->compressor, w->level, NULL, err);
         if (rc == MEMFILE_OK)

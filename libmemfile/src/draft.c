@@ -471,6 +471,8 @@ static void json_list(mf_json *j, mf_buffer *out, item_reader *read_item)
         while (!j->problem && !items.failed) {
             read_item(j, &items, out->mem);
             count++;
+            if (items.length > j->limit)
+                mf_json_problem(j, MF_JSON_TOO_LARGE);
             if (mf_json_peek(j) == ',') {
                 j->at++;
                 continue;
@@ -539,6 +541,8 @@ static void json_embedding(memfile_draft *d, mf_json *j)
                 }
                 values = (double *)grown;
                 values[count++] = v;
+                if (count > 16384)
+                    mf_json_problem(j, "an embedding has at most 16,384 values");
                 char text[40];
                 if (narrow && isfinite((float)v))
                     mf_json_print_float(text, (float)v), narrow = mf_strtod(text) == v;
@@ -624,13 +628,17 @@ static int add_extension(memfile_draft *d, mf_slice name, mf_json *j)
     if (mf_grow(d->values.mem, &grown, &d->extension_capacity, d->extension_count + 1, sizeof *d->extensions) != 0)
         return fail(d, MEMFILE_E_MEMORY, "out of memory");
     d->extensions = (extension *)grown;
+    if (d->extension_count == MF_EXTENSIONS_MAX) {
+        mf_json_problem(j, "an entry has at most 1024 members of its own");
+        return MEMFILE_OK;
+    }
     extension *e = &d->extensions[d->extension_count++];
     e->offset = d->values.length;
     if (name.length && name.data[0] == '@') { /* SPEC 7.7: an integer key */
         uint64_t v = 0;
         for (size_t i = 1; i < name.length; i++) {
             unsigned digit = (unsigned)name.data[i] - '0';
-            if (digit > 9 || v > INT64_MAX / 16 || (digit == 0 && i == 1))
+            if (digit > 9 || v > (INT64_MAX - 9) / 10 || (digit == 0 && i == 1))
                 mf_json_problem(j, "a member '@…' is '@' and the number of a field");
             v = v * 10 + (digit < 10 ? digit : 0);
         }
@@ -666,10 +674,27 @@ static void json_member(memfile_draft *d, mf_slice name, mf_json *j, uint64_t *s
     add_extension(d, name, j);
 }
 
+/* Takes an extension of that name away, if there is one. */
+static void drop_extension(memfile_draft *d, mf_slice name)
+{
+    for (size_t i = 0; i < d->extension_count; i++) {
+        const extension *x = &d->extensions[i];
+        mf_cursor c = mf_cursor_of(d->values.data + x->offset, x->key_length);
+        if (mf_cbor_peek(&c) >> 5 == MF_CBOR_TEXT && mf_slice_equal(mf_cbor_get_text(&c), name)) {
+            d->extensions[i] = d->extensions[--d->extension_count];
+            return;
+        }
+    }
+}
+
 int memfile_draft_set_json(memfile_draft *d, const char *name, const char *json, size_t length)
 {
     uint64_t seen = 0;
     mf_json j = mf_json_of(json, length);
+    j.limit = MF_CORE_LENGTH_MAX;
+    if (strcmp(name, "text") == 0 || strcmp(name, "data") == 0)
+        d->source = FROM_NOTHING; /* setting twice replaces */
+    drop_extension(d, mf_slice_of(name, strlen(name)));
     /* the caller's text may be gone when the draft is put: take content now */
     json_member(d, mf_slice_of(name, strlen(name)), &j, &seen);
     mf_json_space(&j);
@@ -689,6 +714,7 @@ int memfile_draft_parse_json(memfile_draft *d, const char *json, size_t length, 
 {
     uint64_t seen = 0;
     mf_json j = mf_json_of(json, length);
+    j.limit = MF_CORE_LENGTH_MAX;
     memfile_draft_clear(d);
     mf_json_expect(&j, '{');
     if (mf_json_peek(&j) == '}') {

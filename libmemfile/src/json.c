@@ -10,7 +10,7 @@
 
 mf_json mf_json_of(const void *text, size_t length)
 {
-    mf_json j = {(const uint8_t *)text, (const uint8_t *)text, (const uint8_t *)text + length, NULL};
+    mf_json j = {(const uint8_t *)text, (const uint8_t *)text, (const uint8_t *)text + length, SIZE_MAX, NULL};
     return j;
 }
 
@@ -368,6 +368,8 @@ static void put_string(mf_json *j, mf_buffer *out)
 {
     mf_slice raw;
     size_t length = mf_json_string(j, &raw);
+    if (!j->problem && length > j->limit)
+        mf_json_problem(j, MF_JSON_TOO_LARGE);
     if (j->problem)
         return;
     mf_cbor_put_head(out, MF_CBOR_TEXT, length);
@@ -400,6 +402,8 @@ static void put_object(mf_json *j, mf_buffer *out, unsigned depth_left)
             mf_json_expect(j, ':');
             mf_json_value(j, &scratch, depth_left - 1);
             m->length = scratch.length - m->offset;
+            if (scratch.length > j->limit)
+                mf_json_problem(j, MF_JSON_TOO_LARGE);
             if (j->problem || scratch.failed)
                 break;
             if (mf_json_peek(j) == ',') {
@@ -437,6 +441,8 @@ static void put_array(mf_json *j, mf_buffer *out, unsigned depth_left)
         for (;;) {
             mf_json_value(j, &items, depth_left - 1);
             count++;
+            if (items.length > j->limit)
+                mf_json_problem(j, MF_JSON_TOO_LARGE);
             if (j->problem || items.failed)
                 break;
             if (mf_json_peek(j) == ',') {

@@ -6,8 +6,11 @@
 
 typedef struct mf_json {
     const uint8_t *start, *at, *end;
+    size_t limit;        /* bytes that one value may take as CBOR */
     const char *problem; /* NULL while all is well; else what is wrong at `at` */
 } mf_json;
+
+#define MF_JSON_TOO_LARGE "the entry takes more than 262,144 bytes without its text or data"
 
 mf_json mf_json_of(const void *text, size_t length);
 

@@ -165,7 +165,8 @@ static int plan(memfile_cursor *c)
             return rc;
         if (rc == MEMFILE_OK) {
             c->by_candidates = true;
-            qsort(c->candidates, c->candidate_count, sizeof *c->candidates, compare_entries);
+            if (c->candidate_count > 1)
+                qsort(c->candidates, c->candidate_count, sizeof *c->candidates, compare_entries);
             return MEMFILE_OK;
         }
     }

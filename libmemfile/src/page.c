@@ -397,6 +397,22 @@ void mf_items_sort(mf_items *items)
     for (unsigned k = 0; k <= MF_ITEM_COMMIT; k++)
         if (items->kind[k].count > 1 && !radix_sort(items->kind[k].pairs, items->kind[k].count, items->mem))
             items->failed = true;
+    /* FATE items come by id, then by key: put those of one entry in order, each once. */
+    mf_pair *p = items->kind[MF_ITEM_FATE].pairs;
+    size_t n = items->kind[MF_ITEM_FATE].count, kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        mf_pair now = p[i];
+        size_t at = kept;
+        while (at > 0 && p[at - 1].key == now.key && p[at - 1].value > now.value)
+            at--;
+        if (at > 0 && p[at - 1].key == now.key && p[at - 1].value == now.value)
+            continue;
+        if (at < kept)
+            memmove(p + at + 1, p + at, (kept - at) * sizeof *p);
+        p[at] = now;
+        kept++;
+    }
+    items->kind[MF_ITEM_FATE].count = kept;
 }
 
 uint64_t mf_item_hash(unsigned what, mf_slice x, uint32_t tag)

@@ -404,6 +404,7 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
     unsigned contents = 0;
     bool texts = false;
     int64_t last = -1;
+    uint32_t extensions = 0;
     mf_slice last_text = {0};
     for (uint64_t i = 0; i < pairs && !c.failed; i++) {
         const uint8_t *start = c.at;
@@ -417,7 +418,7 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
             if (field < MF_FIELD_COUNT)
                 column = parse_field(r, &c, (unsigned)field, &contents);
             else
-                mf_cbor_skip_value(&c, MF_DEPTH_MAX);
+                mf_cbor_skip_value(&c, MF_DEPTH_MAX), extensions++;
             if (c.failed)
                 return field < MF_FIELD_COUNT
                            ? mf_fail(err, code, offset,
@@ -432,6 +433,7 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
             return mf_fail(err, MEMFILE_E_NEWER, offset, "the entry has a field that only a newer version understands");
         } else {
             texts = true;
+            extensions++;
             mf_cbor_get_text(&c);
             mf_slice now = mf_slice_of(start, (size_t)(c.at - start));
             size_t common = now.length < last_text.length ? now.length : last_text.length;
@@ -449,6 +451,8 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
         if (column != UINT32_MAX)
             r->mask |= column;
     }
+    if (extensions > MF_EXTENSIONS_MAX)
+        return mf_fail(err, code, offset, "the entry has more than %u members of its own", MF_EXTENSIONS_MAX);
     if (!mf_cursor_finished(&c))
         return mf_fail(err, code, offset, "the entry is not a CBOR map of SPEC 7");
     if (r->rest_count)

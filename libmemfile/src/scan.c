@@ -60,7 +60,8 @@ int mf_scan_open(mf_scan *sc, mf_store *store, uint64_t first, uint64_t end, boo
 {
     memset(sc, 0, sizeof *sc);
     sc->store = store;
-    sc->next_entry = first;
+    sc->next_entry = sc->position = first;
+    sc->commit = store->state->commit_offset;
     sc->end = end;
     sc->wants_content = wants_content;
     sc->threads = threads < 1 ? 1 : threads;
@@ -116,9 +117,9 @@ static int enter_run(mf_scan *sc, memfile_error *err)
     const mf_footer *f = &sc->store->state->footer;
     for (; sc->run < f->run_count; sc->run++) {
         const mf_run *r = &f->runs[sc->run];
-        if (r->type != MF_RUN_ITEMS || r->first_entry + r->entry_count <= sc->next_entry)
+        if (r->type != MF_RUN_ITEMS || r->first_entry + r->entry_count <= sc->position)
             continue;
-        uint64_t at = sc->next_entry > r->first_entry ? sc->next_entry : r->first_entry;
+        uint64_t at = sc->position > r->first_entry ? sc->position : r->first_entry;
         mf_item from = {MF_ITEM_BLOCK, at, UINT64_MAX};
         int rc = mf_store_floor(sc->store, r, &from, &from, err);
         if (rc < 0)
@@ -155,7 +156,7 @@ static int next_item(mf_scan *sc, mf_item *out, memfile_error *err)
         if (rc < 0)
             return rc;
     }
-    while (sc->tail < s->tail_count && s->tail[sc->tail].first_entry + s->tail[sc->tail].entry_count <= sc->next_entry)
+    while (sc->tail < s->tail_count && s->tail[sc->tail].first_entry + s->tail[sc->tail].entry_count <= sc->position)
         sc->tail++;
     if (sc->tail == s->tail_count)
         return MEMFILE_DONE;
@@ -211,12 +212,24 @@ static int fill(mf_scan *sc, mf_scan_slot *s, uint64_t offset, uint64_t guess, m
     return MEMFILE_OK;
 }
 
+/* The handle has committed, or followed a rename, meanwhile: entries are where they
+ * were in number, but perhaps not in place. */
+static void start_again(mf_scan *sc)
+{
+    mf_run_iterator_close(&sc->iterator);
+    sc->iterating = sc->have_ahead = false;
+    sc->run = sc->tail = 0;
+    sc->commit = sc->store->state->commit_offset;
+}
+
 /* Gives the pool as much as it takes. */
 static int feed(mf_scan *sc, memfile_error *err)
 {
     while (!mf_pool_full(sc->pool) && sc->free_slots > 0) {
         mf_item item;
         int rc = MEMFILE_OK;
+        if (sc->commit != sc->store->state->commit_offset)
+            start_again(sc);
         if (sc->have_ahead)
             item = sc->ahead;
         else
@@ -229,6 +242,7 @@ static int feed(mf_scan *sc, memfile_error *err)
         if (rc < 0)
             return rc;
         sc->have_ahead = rc == MEMFILE_OK;
+        sc->position = sc->have_ahead ? sc->ahead.key : sc->end;
         uint64_t guess = sc->have_ahead && sc->ahead.value > item.value ? (sc->ahead.value - item.value) * 8 : 0;
         if (guess > 65536)
             guess = 0;
@@ -259,6 +273,9 @@ int mf_scan_next(mf_scan *sc, mf_scan_slot **out, memfile_error *err)
         sc->seeking = rc == MEMFILE_OK;
     }
     mf_scan_slot *s = (mf_scan_slot *)mf_pool_take(sc->pool);
+    if (!s && sc->next_entry < sc->end)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index leads to no block with entry %llu",
+                       (unsigned long long)sc->next_entry);
     if (!s)
         return MEMFILE_DONE;
     sc->current = s;

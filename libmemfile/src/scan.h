@@ -26,7 +26,9 @@ typedef struct mf_scan_slot {
 
 typedef struct mf_scan {
     mf_store *store;
-    uint64_t next_entry, end;
+    uint64_t next_entry; /* that is to be given out */
+    uint64_t position;   /* first that no job was begun for */
+    uint64_t end, commit; /* commit: state that run, tail and iterator belong to */
     bool wants_content;
     mf_pool *pool;
     mf_compressor *compressors;

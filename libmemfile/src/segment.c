@@ -67,11 +67,21 @@ uint64_t mf_trailer_length(const uint8_t *raw)
     return memcmp(raw + 4, trailer_magic, sizeof trailer_magic) == 0 ? mf_load32(raw) : 0;
 }
 
+bool mf_segment_has_magic(const uint8_t *raw)
+{
+    return memcmp(raw, segment_magic, sizeof segment_magic) == 0;
+}
+
+bool mf_segment_body_agrees(const mf_segment *s, const uint8_t *raw)
+{
+    return mf_checksum(raw + MF_SEGMENT_HEADER_LENGTH, s->stored_length) == s->body_checksum;
+}
+
 int mf_segment_check(const mf_segment *s, const uint8_t *raw, memfile_error *err)
 {
     const uint8_t *body = raw + MF_SEGMENT_HEADER_LENGTH;
     uint64_t padded = mf_align8(s->stored_length);
-    if (mf_checksum(body, s->stored_length) != s->body_checksum)
+    if (!mf_segment_body_agrees(s, raw))
         return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "segment at offset %llu is damaged: its body checksum does not agree",
                        (unsigned long long)s->offset);
     for (uint64_t i = s->stored_length; i < padded; i++)
@@ -112,6 +122,12 @@ int mf_segment_content(const mf_segment *s, mf_slice stored, mf_compressor *comp
 }
 
 /* ---- writing */
+
+void mf_trailer_encode(uint8_t out[MF_TRAILER_LENGTH], uint64_t total)
+{
+    mf_store32(out, (uint32_t)total);
+    memcpy(out + 4, trailer_magic, sizeof trailer_magic);
+}
 
 void mf_built_init(mf_built *built, const mf_mem *mem)
 {
@@ -179,8 +195,7 @@ void mf_segment_place(mf_built *built, uint64_t offset, uint64_t previous_commit
     mf_segment_encode(s, built->bytes.data);
     if (s->flags & MF_FLAG_COMMIT) {
         uint8_t *trailer = built->bytes.data + built->bytes.length - MF_TRAILER_LENGTH;
-        mf_store32(trailer, (uint32_t)mf_segment_total(s));
-        memcpy(trailer + 4, trailer_magic, sizeof trailer_magic);
+        mf_trailer_encode(trailer, mf_segment_total(s));
     }
 }
 

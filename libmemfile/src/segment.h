@@ -31,6 +31,10 @@ void mf_segment_encode(const mf_segment *segment, uint8_t out[MF_SEGMENT_HEADER_
 /* Checks body checksum, padding and trailer of the mf_segment_total() bytes at `raw`. */
 int mf_segment_check(const mf_segment *segment, const uint8_t *raw, memfile_error *err);
 
+bool mf_segment_has_magic(const uint8_t *raw);
+/* The body checksum alone. */
+bool mf_segment_body_agrees(const mf_segment *segment, const uint8_t *raw);
+
 /* Head and stored content of a checked segment (SPEC 4.3). */
 int mf_segment_split(const mf_segment *segment, const uint8_t *raw, mf_slice *head, mf_slice *stored,
                      memfile_error *err);
@@ -43,6 +47,8 @@ int mf_segment_content(const mf_segment *segment, mf_slice stored, mf_compressor
 uint64_t mf_trailer_length(const uint8_t *raw);
 
 /* ---- writing */
+
+void mf_trailer_encode(uint8_t out[MF_TRAILER_LENGTH], uint64_t total);
 
 /* A segment whose place is not yet known. */
 typedef struct mf_built {

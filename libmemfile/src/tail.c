@@ -98,40 +98,44 @@ int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, 
 typedef struct scan {
     bool found;
     uint64_t last;            /* last believable header */
-    uint64_t last_previous;   /* its Previous_Commit */
     uint64_t latest_previous; /* largest Previous_Commit of all believable headers */
-    uint64_t size;
+    uint64_t void_offset;     /* last VOID among them, and its Previous_Commit */
+    uint64_t void_previous;
 } scan;
 
-/* Sound headers in [from, size) that no sound header in there encloses. */
+/* Sound headers in [from, size) that no whole sound segment in there encloses.
+ * What is torn encloses nothing: a void that names it, and commits, may stand
+ * within its lengths. Checking bodies costs at most four times the window. */
 static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, memfile_error *err)
 {
     mf_buffer scratch;
     const uint8_t *bytes;
+    uint64_t budget = 4 * (size - from);
     mf_buffer_init(&scratch, st->mem);
     memset(out, 0, sizeof *out);
-    out->size = size;
     int rc = mf_tail_bytes(st, from, (size_t)(size - from), &scratch, &bytes, err);
-    for (uint64_t at = from; rc == MEMFILE_OK && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
+    for (uint64_t at = from; rc == MEMFILE_OK && at < size && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
         const uint8_t *raw = bytes + (at - from);
+        mf_segment s;
+        memfile_error why;
         if (!mf_segment_is_sound_header(raw, at, st->tag)) {
             at += 8;
-            if (at > size)
-                break;
             continue;
         }
-        mf_segment s;
+        uint64_t previous = mf_load64(raw + 24), total = 0;
         out->found = true;
         out->last = at;
-        out->last_previous = mf_load64(raw + 24);
-        if (out->last_previous > out->latest_previous)
-            out->latest_previous = out->last_previous;
-        s.flags = raw[5];
-        s.stored_length = mf_load32(raw + 8);
-        uint64_t total = mf_segment_total(&s);
-        if (total > size - at)
-            break;
-        at += total;
+        if (previous > out->latest_previous)
+            out->latest_previous = previous;
+        if (raw[4] == MF_TYPE_VOID) {
+            out->void_offset = at;
+            out->void_previous = previous;
+        }
+        if (mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK)
+            total = mf_segment_total(&s);
+        bool whole = total > 0 && total <= size - at && total <= budget && mf_segment_check(&s, raw, &why) == MEMFILE_OK;
+        budget -= total < budget ? total : budget;
+        at += whole ? total : 8;
     }
     mf_buffer_free(&scratch);
     return rc;
@@ -161,44 +165,90 @@ static int has_zero_sector(mf_store *st, uint64_t from, uint64_t to, bool *out, 
     return rc;
 }
 
-/* SPEC 14.3 for the bytes from `end` to `size`. */
-static int judge(mf_store *st, uint64_t end, uint64_t newest, const scan *sc, uint64_t size, bool *damage,
-                 memfile_error *err)
+/* 14.3, second: a trailer at the end says that all before it was written. */
+static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *damage, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_segment s;
+    memfile_error why;
+    const uint8_t *raw;
+    bool zero = true;
+    if (size % 8 != 0 || size - start < MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH)
+        return MEMFILE_OK;
+    mf_buffer_init(&scratch, st->mem);
+    int rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);
+    uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
+    if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - start) {
+        /* The commit itself is sound: then it is its group that is not. */
+        bool whole = sound_segment(st, size - length, size, &s, &scratch, &raw, &why) == MEMFILE_OK;
+        rc = has_zero_sector(st, whole ? start : size - length, size, &zero, err);
+        *damage = rc == MEMFILE_OK && !zero;
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* Was the trailer cut off by a tear? Then the rest of it is zero, or the next writer's
+ * VOID begins in its place. */
+static bool trailer_is_cut(const uint8_t *trailer, uint64_t total)
+{
+    uint8_t right[MF_TRAILER_LENGTH];
+    size_t i = 0;
+    mf_trailer_encode(right, total);
+    while (i < sizeof right && trailer[i] == right[i])
+        i++;
+    while (i < sizeof right && trailer[i] == 0)
+        i++;
+    return i == sizeof right || mf_segment_has_magic(trailer);
+}
+
+/* 14.3, third: a commit of which body or trailer is there, but not both. */
+static int judge_segments(mf_store *st, uint64_t start, uint64_t size, bool *damage, memfile_error *err)
 {
     mf_buffer scratch;
     const uint8_t *raw;
-    bool zero = true;
     int rc = MEMFILE_OK;
-    memfile_error why;
-    mf_segment s;
-    *damage = sc->found && sc->last >= end && sc->latest_previous > newest;
-    if (*damage || size == end)
-        return MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
-    if (size % 8 == 0 && size - end >= MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH) {
-        rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);
-        uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
-        if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - end) {
-            rc = has_zero_sector(st, size - length, size, &zero, err);
-            *damage = rc == MEMFILE_OK && !zero;
-        }
-    }
-    for (uint64_t at = end; rc == MEMFILE_OK && !*damage && at < size; at += mf_segment_total(&s)) {
-        int sound = sound_segment(st, at, size, &s, &scratch, &raw, &why);
-        if (sound == MEMFILE_OK)
-            continue;
-        if (sound != MEMFILE_E_DAMAGED)
+    for (uint64_t at = start; rc == MEMFILE_OK && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
+        mf_segment s;
+        memfile_error why;
+        rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
+        if (rc != MEMFILE_OK || mf_segment_decode(&s, raw, at, st->tag, &why) != MEMFILE_OK ||
+            mf_segment_total(&s) > size - at)
             break;
-        raw = NULL;
-        if (size - at >= MF_SEGMENT_HEADER_LENGTH)
-            rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
-        if (raw && mf_segment_is_sound_header(raw, at, st->tag)) {
-            rc = has_zero_sector(st, at, at + mf_segment_total(&s), &zero, err);
+        uint64_t total = mf_segment_total(&s);
+        rc = mf_tail_bytes(st, at, (size_t)total, &scratch, &raw, err);
+        if (rc != MEMFILE_OK)
+            break;
+        if (mf_segment_check(&s, raw, &why) == MEMFILE_OK) {
+            at += total;
+            continue;
+        }
+        bool zero = true;
+        if ((s.flags & MF_FLAG_COMMIT) &&
+            (mf_trailer_length(raw + total - MF_TRAILER_LENGTH) == total ||
+             (mf_segment_body_agrees(&s, raw) && !trailer_is_cut(raw + total - MF_TRAILER_LENGTH, total)))) {
+            rc = has_zero_sector(st, at, at + total, &zero, err);
             *damage = rc == MEMFILE_OK && !zero;
         }
         break;
     }
     mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* SPEC 14.3 for the bytes from `end` to `size`, `newest` being the newest commit. */
+static int judge(mf_store *st, uint64_t end, uint64_t newest, const scan *sc, uint64_t size, bool *damage,
+                 memfile_error *err)
+{
+    *damage = sc->last >= end && sc->latest_previous > newest;
+    if (*damage || size == end)
+        return MEMFILE_OK;
+    /* What a VOID names was judged when that was written. */
+    uint64_t start = sc->void_offset >= end && sc->void_previous == newest ? sc->void_offset : end;
+    int rc = judge_trailer(st, start, size, damage, err);
+    if (rc == MEMFILE_OK && !*damage)
+        rc = judge_segments(st, start, size, damage, err);
     return rc;
 }
 

@@ -69,6 +69,8 @@ typedef struct verify {
     bool any_commit;
     uint8_t history_digest[32];
     mf_tree log, leaves;
+    uint8_t frontier_before[64][32]; /* of the log before the newest logical commit */
+    unsigned frontier_before_count;
     mf_history_cursor salts, commits; /* folded commits: ahead for salts, behind for digests */
     uint64_t salt_left, salt_index, leaf_left; /* of the folded commit at hand */
     mf_history_row leaf_row;
@@ -263,6 +265,7 @@ static void end_logical(verify *v, uint64_t number, uint64_t count, mf_slice par
         parents = mf_slice_of(v->history_digest, 32);
     mf_history_digest(digest, v->store.header.memory_id, parents, count, root, &v->log, order, time_us, author, extra,
                       &v->mem, &no_memory);
+    v->frontier_before_count = mf_tree_frontier(&v->log, v->frontier_before);
     mf_tree_add(&v->log, digest);
     memcpy(v->history_digest, digest, 32);
 }
@@ -439,9 +442,10 @@ static int give_block(verify *v, const mf_segment *s, const uint8_t *raw, uint64
 
 static int end_object(verify *v)
 {
-    if (!v->in_object)
-        return MEMFILE_OK;
+    bool chunks = v->in_object && v->object_tree.count > 0; /* its first chunk may be damaged */
     v->in_object = false;
+    if (!chunks)
+        return MEMFILE_OK;
     void *grown = v->objects;
     if (mf_grow(&v->mem, &grown, &v->object_capacity, v->object_count + 1, sizeof *v->objects) != 0)
         return mf_fail_memory(v->err);
@@ -632,14 +636,15 @@ static int check_footer(verify *v, const mf_commit *k, const mf_footer *f, const
 {
     uint8_t frontier[64][32];
     const char *wrong = NULL;
+    bool logical = k->flags & MF_COMMIT_LOGICAL;
+    unsigned count = logical ? mf_tree_frontier(&v->log, frontier) : v->frontier_before_count;
+    const uint8_t *log = logical ? frontier[0] : v->frontier_before[0];
     uint64_t inside = k->flags & MF_COMMIT_INLINE ? k->first_entry : k->first_entry + k->entry_count;
     if (memcmp(f->stored_prefix, prefix, 32) != 0)
         wrong = "the footer's stored digest is not that of the bytes before it";
     else if (f->indexed_entries != inside)
         wrong = "the footer's index does not cover the entries before it";
-    else if (mf_tree_frontier(&v->log, frontier) != f->frontier_count && (k->flags & MF_COMMIT_LOGICAL))
-        wrong = "the footer's log has another length than the history";
-    else if ((k->flags & MF_COMMIT_LOGICAL) && memcmp(frontier, f->frontier, (size_t)f->frontier_count * 32) != 0)
+    else if (!v->leaves_unsure && (count != f->frontier_count || memcmp(log, f->frontier, (size_t)count * 32) != 0))
         wrong = "the footer's log is not that of the commits before it";
     if (wrong)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, 0, "%s", wrong);

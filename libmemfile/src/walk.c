@@ -202,6 +202,14 @@ static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *
         mf_segment_split(&g->commit, raw, &head, &stored, &why) == MEMFILE_OK &&
         mf_commit_decode(&k, head, NULL, w->store->mem, g->commit_offset, &why) == MEMFILE_OK)
         *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - k.group_length == g->first_segment;
+    /* A whole commit whose group lost a sector did not count: then what follows names
+     * the commit before it, as its VOID does. */
+    if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {
+        rc = mf_walk_bytes(w, g->end, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        if (rc == MEMFILE_OK && mf_segment_is_sound_header(raw, g->end, w->store->tag) &&
+            mf_load64(raw + 24) != g->commit_offset)
+            *yes = false;
+    }
     return rc;
 }
 

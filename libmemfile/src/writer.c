@@ -718,25 +718,27 @@ static int confirm_pair(mf_writer *w, unsigned kind, uint64_t before, uint64_t a
 /* Notes that `after` supersedes `before`. */
 static int add_fate(mf_writer *w, uint64_t before, uint64_t after, memfile_error *err)
 {
-    uint64_t by;
+    mf_items_add(&w->items, MF_ITEM_FATE, before, after);
+    return w->items.failed ? mf_fail_memory(err) : MEMFILE_OK;
+}
+
+/* Entries that are superseded for the first time, among the sorted FATE items. */
+static int count_superseded(mf_writer *w, memfile_error *err)
+{
     const mf_pair *pairs = w->items.kind[MF_ITEM_FATE].pairs;
-    bool known = false;
-    for (size_t i = w->items.kind[MF_ITEM_FATE].count; i-- > 0 && !known;) {
-        if (pairs[i].key == before && pairs[i].value == after)
-            return MEMFILE_OK; /* by id and by key */
-        known = pairs[i].key == before;
-        if (w->items.kind[MF_ITEM_FATE].count - i > 4096)
-            break;
-    }
-    if (!known && before < w->spilled_end) {
-        int rc = mf_store_fate(w->store, before, w->spilled_end, &by, err);
+    w->new_superseded = 0;
+    for (size_t i = 0; i < w->items.kind[MF_ITEM_FATE].count; i++) {
+        uint64_t by;
+        int rc = MEMFILE_DONE;
+        if (i > 0 && pairs[i - 1].key == pairs[i].key)
+            continue;
+        if (pairs[i].key < w->spilled_end)
+            rc = mf_store_fate(w->store, pairs[i].key, w->spilled_end, &by, err);
         if (rc < 0)
             return rc;
-        known = rc == MEMFILE_OK;
+        w->new_superseded += rc == MEMFILE_DONE;
     }
-    mf_items_add(&w->items, MF_ITEM_FATE, before, after);
-    w->new_superseded += !known;
-    return w->items.failed ? mf_fail_memory(err) : MEMFILE_OK;
+    return MEMFILE_OK;
 }
 
 /* Within the sorted items: equal hashes stand together, values rising. */
@@ -926,6 +928,7 @@ static int take_tail(mf_writer *w, memfile_error *err)
         for (size_t i = 0; i < w->items.kind[kind].count; i++)
             mf_items_add(&merged, kind, w->items.kind[kind].pairs[i].key, w->items.kind[kind].pairs[i].value);
     }
+    merged.failed |= w->items.failed;
     mf_items_free(&w->items);
     w->items = merged;
     return merged.failed ? mf_fail_memory(err) : MEMFILE_OK;
@@ -946,6 +949,8 @@ static int write_run(mf_writer *w, uint64_t end, uint64_t commits, memfile_error
     mf_items_sort(&w->items);
     if (rc == MEMFILE_OK && w->items.failed)
         rc = mf_fail_memory(err);
+    if (rc == MEMFILE_OK)
+        rc = count_superseded(w, err);
     if (rc == MEMFILE_OK)
         rc = mf_run_write_items(&w->group, &w->items, w->spilled_end, end - w->spilled_end, &run, err);
     if (rc == MEMFILE_OK)
@@ -1142,6 +1147,8 @@ static int admit(mf_writer *w, size_t begun, memfile_draft *draft, memfile_put_r
     int rc = mf_record_parse(r, core, MEMFILE_E_INVALID, MF_NOWHERE, err);
     if (rc != MEMFILE_OK)
         return rc;
+    if (r->op != MF_OP_PUT)
+        return mf_fail(err, MEMFILE_E_INVALID, MF_NOWHERE, "this version cannot put entries with an op, like forget, yet");
     r->vector = mf_draft_vector(draft);
     if (w->next_entry >= MF_ENTRIES_MAX)
         return mf_fail(err, MEMFILE_E_LIMIT, MF_NOWHERE, "the memory is full: %llu entries",
