@@ -48,7 +48,8 @@ void mf_dictionary_free(mf_dictionary *d)
     mf_free(d->mem, d);
 }
 
-size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, const size_t *sizes, unsigned count)
+size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, const size_t *sizes, unsigned count,
+                           bool thorough)
 {
     /* Fixed parameters: searching for better ones costs fifty times as much for
      * nothing that could be measured on real memories. */
@@ -56,8 +57,8 @@ size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, cons
     memset(&params, 0, sizeof params);
     params.k = 200;
     params.d = 8;
-    params.f = 15;
-    params.accel = 7;
+    params.f = thorough ? 20 : 15;
+    params.accel = thorough ? 1 : 7;
     params.splitPoint = 1.0;
     params.steps = 1;
     params.nbThreads = 1;

@@ -20,8 +20,10 @@ void mf_dictionary_free(mf_dictionary *dictionary);
 /* SPEC 12 */
 uint32_t mf_dictionary_id(const void *data, size_t length);
 /* Trains a dictionary of at most `capacity` bytes from `count` samples that
- * stand one after the other. Returns its length, 0 if none can be made of them. */
-size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, const size_t *sizes, unsigned count);
+ * stand one after the other; thorough takes some ten times as long for a little
+ * more. Returns its length, 0 if none can be made of them. */
+size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, const size_t *sizes, unsigned count,
+                           bool thorough);
 
 /* Working memory of one thread; made on first use. */
 typedef struct mf_compressor {

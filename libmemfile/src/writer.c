@@ -297,7 +297,8 @@ int mf_dictionary_write(mf_group *group, const uint8_t *texts, const size_t *siz
     uint8_t *bytes = (uint8_t *)mf_alloc(mem, capacity);
     if (!bytes)
         return mf_fail_memory(err);
-    size_t length = mf_dictionary_train(bytes, capacity, texts, sizes, count);
+    /* for a compacted file, whose only copy is not written yet, time matters less */
+    size_t length = mf_dictionary_train(bytes, capacity, texts, sizes, count, !both);
     mf_dictionary *d = NULL;
     int rc = MEMFILE_OK;
     if (length > 0) {
