@@ -93,7 +93,8 @@ static void get_ids(parser *p, mf_ids *ids, uint32_t n, uint32_t rows)
     ids->count = n;
     ids->classes = mf_get_ints(&p->c, n);
     uint32_t references = 0;
-    for (uint32_t i = 0; i < n && !p->c.failed; i++) {
+    bool alike = ids->classes.width == 0 && ids->classes.base < MF_ID_ROW;
+    for (uint32_t i = 0; i < n && !p->c.failed && !alike; i++) {
         uint64_t class = mf_ints_at(&ids->classes, i);
         references += class == MF_ID_ROW;
         if (class > MF_ID_ROW || (class == MF_ID_ROW && rows == 0))
@@ -118,8 +119,8 @@ static void print_hex(uint8_t *out, const uint8_t *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < n; i++) {
-        out[2 * i] = (uint8_t)digits[bytes[i] >> 4];
-        out[2 * i + 1] = (uint8_t)digits[bytes[i] & 15];
+        const uint8_t pair[2] = {(uint8_t)digits[bytes[i] >> 4], (uint8_t)digits[bytes[i] & 15]};
+        memcpy(out + 2 * i, pair, 2);
     }
 }
 

@@ -299,6 +299,13 @@ bool mf_utf8_valid(const uint8_t *s, size_t length)
 {
     size_t i = 0;
     while (i < length) {
+        while (length - i >= 32) {
+            uint64_t words[4];
+            memcpy(words, s + i, 32);
+            if ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u)
+                break;
+            i += 32;
+        }
         while (length - i >= 8) {
             uint64_t word;
             memcpy(&word, s + i, 8);

@@ -19,6 +19,7 @@ typedef struct extension {
 typedef enum content_source { FROM_NOTHING, FROM_BYTES, FROM_JSON, FROM_BASE64 } content_source;
 
 struct memfile_draft {
+    uint32_t present; /* bit per field that has a slot */
     slot slots[MF_FIELD_COUNT];
     mf_buffer values;
     mf_buffer scope, tags, links; /* items as CBOR */
@@ -56,7 +57,7 @@ int memfile_draft_new(memfile_draft **out)
 
 void memfile_draft_clear(memfile_draft *d)
 {
-    memset(d->slots, 0, sizeof d->slots);
+    d->present = 0;
     mf_buffer_clear(&d->values);
     mf_buffer_clear(&d->scope);
     mf_buffer_clear(&d->tags);
@@ -109,6 +110,7 @@ static int check_buffers(memfile_draft *d)
 static void slot_begin(memfile_draft *d, unsigned field)
 {
     d->slots[field].offset = d->values.length;
+    d->present |= (uint32_t)1 << field;
 }
 
 static int slot_end(memfile_draft *d, unsigned field)
@@ -760,7 +762,7 @@ int mf_draft_content_form(const memfile_draft *d)
 
 bool mf_draft_has(const memfile_draft *d, unsigned field)
 {
-    return d->slots[field].length > 0;
+    return d->present >> field & 1;
 }
 
 void mf_draft_content_rewind(memfile_draft *d)
@@ -783,7 +785,7 @@ size_t mf_draft_content_next(memfile_draft *d, uint8_t *out, size_t size)
 
 mf_slice mf_draft_vector(const memfile_draft *d)
 {
-    return d->slots[MF_FIELD_EMBEDDING].length ? mf_slice_of(d->vector.data, d->vector.length) : mf_slice_of(NULL, 0);
+    return mf_draft_has(d, MF_FIELD_EMBEDDING) ? mf_slice_of(d->vector.data, d->vector.length) : mf_slice_of(NULL, 0);
 }
 
 /* ---- core */
@@ -843,26 +845,32 @@ static unsigned content_field(const memfile_draft *d, const mf_detached *detache
 
 void mf_draft_core(memfile_draft *d, const mf_detached *detached, mf_buffer *out)
 {
-    uint64_t pairs = d->extension_count;
     unsigned content = content_field(d, detached);
-    bool lists[MF_FIELD_COUNT] = {false};
-    lists[MF_FIELD_SCOPE] = d->scope_count > 0;
-    lists[MF_FIELD_TAGS] = d->tag_count > 0;
-    lists[MF_FIELD_LINKS] = d->link_count > 0;
-    for (unsigned f = 0; f < MF_FIELD_COUNT; f++)
-        pairs += d->slots[f].length > 0 || lists[f] || f == content;
+    uint32_t fields = d->present, lists = 0;
+    if (d->scope_count)
+        lists |= 1u << MF_FIELD_SCOPE;
+    if (d->tag_count)
+        lists |= 1u << MF_FIELD_TAGS;
+    if (d->link_count)
+        lists |= 1u << MF_FIELD_LINKS;
+    fields |= lists | (content < MF_FIELD_COUNT ? 1u << content : 0);
+    uint64_t pairs = d->extension_count;
+    for (uint32_t left = fields; left; left &= left - 1)
+        pairs++;
     mf_cbor_put_head(out, MF_CBOR_MAP, pairs);
-    for (unsigned f = 0; f < MF_FIELD_COUNT; f++) {
+    for (unsigned f = 0; fields >> f; f++) {
+        if (!(fields >> f & 1))
+            continue;
         if (f == content) {
             put_content(d, detached, out);
-        } else if (lists[f]) {
+        } else if (lists >> f & 1) {
             if (f == MF_FIELD_SCOPE)
                 put_list(out, f, &d->scope, d->scope_count);
             else if (f == MF_FIELD_TAGS)
                 put_list(out, f, &d->tags, d->tag_count);
             else
                 put_list(out, f, &d->links, d->link_count);
-        } else if (d->slots[f].length) {
+        } else {
             mf_cbor_put_head(out, MF_CBOR_UINT, f);
             mf_put_bytes(out, d->values.data + d->slots[f].offset, d->slots[f].length);
         }
