@@ -573,6 +573,72 @@ static void setting_a_field_twice_replaces_it(void **state)
     memfile_close(mf);
 }
 
+static int sync_fails(mf_io *io, memfile_error *err)
+{
+    (void)io;
+    return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, 5, "sync failed");
+}
+static int write_fails(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err)
+{
+    (void)io, (void)data, (void)length;
+    return mf_fail_system(err, MEMFILE_E_SYSTEM, offset, 28, "cannot write");
+}
+
+static void a_failed_sync_poisons_the_handle(void **state)
+{
+    (void)state;
+    const char *path = temp_path("poison");
+    memfile *mf = create_file(path);
+    const mf_io_functions *good = mf->store.io->functions;
+    mf_io_functions bad = *good;
+    memfile_statistics before, after;
+    bad.sync = sync_fails;
+    put_text(mf, "a", "1");
+    commit_ok(mf);
+    put_text(mf, "b", "2");
+    mf->store.io->functions = &bad;
+    assert_int_equal(memfile_commit(mf, NULL), MEMFILE_E_UNCERTAIN);
+    mf->store.io->functions = good;
+    memfile_get_statistics(mf, &before, sizeof before);
+    assert_int_equal(put_json(mf, "{\"text\":\"c\"}", NULL), MEMFILE_E_UNCERTAIN);
+    assert_int_equal(memfile_commit(mf, NULL), MEMFILE_E_UNCERTAIN);
+    memfile_get_statistics(mf, &after, sizeof after);
+    assert_int_equal(before.syncs, after.syncs); /* never tried again */
+    assert_int_equal(before.writes, after.writes);
+    assert_text(mf, "a", "1");
+    memfile_close(mf);
+    mf = open_file(path, MEMFILE_WRITE); /* somebody looks, and goes on */
+    put_text(mf, "d", "4");
+    commit_ok(mf);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static void a_failed_write_commits_nothing_and_the_handle_goes_on(void **state)
+{
+    (void)state;
+    const char *path = temp_path("unwritten");
+    memfile *mf = create_file(path);
+    const mf_io_functions *good = mf->store.io->functions;
+    mf_io_functions bad = *good;
+    const memfile_entry *e;
+    bad.write = write_fails;
+    put_text(mf, "a", "1");
+    commit_ok(mf);
+    for (int i = 0; i < 3; i++) {
+        put_text(mf, "b", "2");
+        mf->store.io->functions = &bad;
+        assert_int_equal(memfile_commit(mf, NULL), MEMFILE_E_SYSTEM);
+        mf->store.io->functions = good;
+        assert_int_equal(memfile_get(mf, "b", 1, MEMFILE_NEWEST, &e), MEMFILE_E_NOT_FOUND);
+    }
+    put_text(mf, "c", "3");
+    commit_ok(mf);
+    assert_text(mf, "c", "3");
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
 /* Allocation n fails, once or from then on; n = 1, 2, … until nothing fails. */
 typedef struct failing {
     long left;
@@ -747,6 +813,8 @@ int main(void)
         cmocka_unit_test(an_entry_superseded_by_id_and_by_key_is_counted_once),
         cmocka_unit_test(a_cursor_goes_on_over_commits_of_its_handle),
         cmocka_unit_test(setting_a_field_twice_replaces_it),
+        cmocka_unit_test(a_failed_sync_poisons_the_handle),
+        cmocka_unit_test(a_failed_write_commits_nothing_and_the_handle_goes_on),
         cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),
         cmocka_unit_test(a_memfile_in_memory_opens_too),
