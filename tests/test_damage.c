@@ -366,6 +366,68 @@ static void damage_in_one_commit_costs_that_commit(void **state)
     free(bytes);
 }
 
+/* A flip anywhere in an index page, a footer or a commit of a large file: whatever
+ * entry is not in the flipped segment itself is still found, listed and right. */
+static void damage_to_index_and_footer_costs_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("index"), *copy = temp_path("index2");
+    memfile *mf = create_file(path);
+    char id[16];
+    size_t length, at = MF_HEADER_LENGTH, tried = 0;
+    mf_header header;
+    memfile_error e;
+    for (int i = 0; i < 6000; i++) {
+        snprintf(id, sizeof id, "x%d", i);
+        put_text(mf, id, id);
+        if (i >= 5998) /* one large commit, and a small one behind it */
+            commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(mf_header_decode(&header, bytes, length, &e), MEMFILE_OK);
+    while (at < length) {
+        mf_segment s;
+        assert_int_equal(mf_segment_decode(&s, bytes + at, at, mf_header_tag(&header), &e), MEMFILE_OK);
+        uint64_t total = mf_segment_total(&s);
+        if (s.type == MF_TYPE_INDEX || (s.type == MF_TYPE_COMMIT && at > MF_HEADER_LENGTH) || s.type == MF_TYPE_DICTIONARY) {
+            bytes[at + 80] ^= 4;
+            write_file(copy, bytes, length);
+            bytes[at + 80] ^= 4;
+            tried++;
+            memfile_options o = MEMFILE_OPTIONS_INIT;
+            o.cache_bytes = 0;
+            if (memfile_open(copy, MEMFILE_READ, &o, &mf, &e) != MEMFILE_OK)
+                fail_msg("segment of type %u at %zu: %s", s.type, at, e.message);
+            memfile_info info;
+            memfile_get_info(mf, &info, sizeof info);
+            if (s.type == MF_TYPE_COMMIT && at + total == length) { /* the newest: what it brought is not committed without it */
+                assert_true(info.unfinished_is_damage);
+                memfile_close(mf);
+                at += (size_t)total;
+                continue;
+            }
+            memfile_cursor *c;
+            const memfile_entry *entry;
+            int n = 0, rc;
+            assert_int_equal(memfile_list(mf, NULL, &c), MEMFILE_OK);
+            while ((rc = memfile_cursor_next(c, &entry)) == MEMFILE_OK)
+                assert_int_equal(memfile_entry_number(entry), n++);
+            assert_int_equal(rc, MEMFILE_DONE);
+            assert_int_equal(n, 6000);
+            memfile_cursor_close(c);
+            for (int i = 0; i < 6000; i += 37) {
+                snprintf(id, sizeof id, "x%d", i);
+                assert_text(mf, id, id);
+            }
+            memfile_close(mf);
+        }
+        at += (size_t)total;
+    }
+    assert_true(tried > 5);
+    free(bytes);
+}
+
 static void a_memory_that_holds_a_memfile_confuses_nobody(void **state)
 {
     (void)state;
@@ -440,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_lost_sector_of_an_unsynced_group_is_torn),
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
+        cmocka_unit_test(damage_to_index_and_footer_costs_nothing),
         cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),
         cmocka_unit_test(newer_versions_are_told_from_damage),
     };

@@ -321,7 +321,12 @@ typedef struct memfile_filter {
 
 typedef struct memfile_cursor memfile_cursor;
 
-/* Iterates in order of entry number over the snapshot of the handle at this
+/* Damage to footers and index pages costs nothing but time: gets and lists then go
+ * on over the sound blocks of the whole file, memfile_info says so, and the handle
+ * no longer writes. A list in which entries were lost gives all others and then
+ * DAMAGED instead of DONE.
+ *
+ * Iterates in order of entry number over the snapshot of the handle at this
  * moment; later commits and refreshes do not change it. filter NULL: all live
  * entries. The texts of the filter are copied. */
 MEMFILE_API int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out);

@@ -15,7 +15,7 @@ struct memfile_cursor {
     mf_slice kind, tag, key;
     mf_time since, until;
     bool has_since, has_until, reverse, all;
-    uint64_t first, end, limit, given;
+    uint64_t first, end, limit, given, resume_at;
     mf_time now;
     char *texts; /* copies of the filter's */
     /* the way through */
@@ -75,7 +75,7 @@ static int take_filter(memfile_cursor *c, const memfile_filter *f)
                        "since and until are RFC 3339 in UTC, like 2023-05-08T13:56:02Z");
     c->reverse = f->reverse != 0;
     c->all = f->all != 0;
-    c->first = f->first_entry;
+    c->first = c->resume_at = f->first_entry;
     c->limit = f->limit ? f->limit : UINT64_MAX;
     int64_t now = mf->settings.environment.now_us(mf->settings.environment.context);
     c->now = (mf_time){now / 1000000, (uint32_t)(now % 1000000 < 0 ? 0 : now % 1000000), 6};
@@ -117,7 +117,7 @@ static int collect(memfile_cursor *c, unsigned kind, uint64_t low, uint64_t high
         if (rc < 0)
             return rc;
     }
-    if (s->tail_count > 0 && !full) {
+    if (mf_state_tail_count(s) > 0 && !full) {
         int rc = mf_store_tail_items(st, &c->mf->error);
         if (rc != MEMFILE_OK)
             return rc;
@@ -174,7 +174,7 @@ static int plan(memfile_cursor *c)
     return MEMFILE_OK;
 }
 
-int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
+static int list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
 {
     memfile_filter f = MEMFILE_FILTER_INIT;
     *out = NULL;
@@ -188,7 +188,7 @@ int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out
     int rc = take_filter(c, &f);
     if (rc == MEMFILE_OK)
         rc = plan(c);
-    c->fates = !c->all && (mf->store.state->footer.superseded > 0 || mf->store.state->tail_count > 0);
+    c->fates = !c->all && (mf->store.state->footer.superseded > 0 || mf_state_tail_count(mf->store.state) > 0);
     c->next_entry = c->end;
     if (rc == MEMFILE_OK && !c->by_candidates && !c->reverse && c->first < c->end) {
         rc = mf_scan_open(&c->scan, &mf->store, c->first, c->end, true, mf->settings.threads, &mf->error);
@@ -200,6 +200,12 @@ int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out
     }
     *out = c;
     return MEMFILE_OK;
+}
+
+int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
+{
+    int rc = list(mf, filter, out);
+    return mf_handle_fall_back(mf, rc) ? list(mf, filter, out) : rc;
 }
 
 void memfile_cursor_close(memfile_cursor *c)
@@ -288,7 +294,7 @@ static int find_superseded(memfile_cursor *c)
         if (rc < 0)
             return rc;
     }
-    if (s->tail_count > 0 && c->end > s->footer.indexed_entries) {
+    if (mf_state_tail_count(s) > 0 && c->end > s->footer.indexed_entries) {
         int rc = mf_store_tail_fates(st, err);
         if (rc != MEMFILE_OK)
             return rc;
@@ -387,16 +393,41 @@ static int next_candidate(memfile_cursor *c)
     return MEMFILE_DONE;
 }
 
+static int next(memfile_cursor *c)
+{
+    return c->by_candidates ? next_candidate(c)
+           : c->reverse     ? next_backward(c)
+           : c->scanning    ? next_scanned(c)
+                            : MEMFILE_DONE;
+}
+
+/* A scan goes on behind the last entry that was given, without the index. */
+static int resume(memfile_cursor *c)
+{
+    mf_scan_close(&c->scan);
+    c->block = NULL;
+    c->row = c->rows = 0;
+    c->scanning = false;
+    int rc = mf_scan_open(&c->scan, &c->mf->store, c->resume_at, c->end, true, c->mf->settings.threads, &c->mf->error);
+    c->scanning = rc == MEMFILE_OK;
+    c->first = c->resume_at;
+    c->fates = !c->all;
+    return rc;
+}
+
 int memfile_cursor_next(memfile_cursor *c, const memfile_entry **out)
 {
     *out = NULL;
     if (c->given >= c->limit)
         return MEMFILE_DONE;
-    int rc = c->by_candidates ? next_candidate(c)
-             : c->reverse     ? next_backward(c)
-             : c->scanning    ? next_scanned(c)
-                              : MEMFILE_DONE;
+    int rc = next(c);
+    if (rc == MEMFILE_E_DAMAGED && c->scanning && mf_handle_fall_back(c->mf, rc)) {
+        rc = resume(c);
+        if (rc == MEMFILE_OK)
+            rc = next(c);
+    }
     if (rc == MEMFILE_OK) {
+        c->resume_at = c->view.number + 1;
         c->given++;
         *out = &c->view;
     }

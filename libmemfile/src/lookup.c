@@ -135,9 +135,9 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
     if (entry >= s->entries)
         return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "there is no entry %llu", (unsigned long long)entry);
     if (entry >= s->footer.indexed_entries) {
-        for (uint32_t i = 0; i < s->tail_count && !offset; i++)
-            if (entry >= s->tail[i].first_entry && entry - s->tail[i].first_entry < s->tail[i].entry_count)
-                offset = s->tail[i].offset;
+        for (uint32_t i = 0; i < mf_state_tail_count(s) && !offset; i++)
+            if (entry >= mf_state_tail(s)[i].first_entry && entry - mf_state_tail(s)[i].first_entry < mf_state_tail(s)[i].entry_count)
+                offset = mf_state_tail(s)[i].offset;
     } else {
         for (uint32_t i = 0; i < s->footer.run_count && !offset; i++) {
             const mf_run *run = &s->footer.runs[i];
@@ -217,7 +217,7 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
 {
     const mf_state *s = st->state;
     *out = NULL;
-    if (s->tail_count > 0 && limit > s->footer.indexed_entries) {
+    if (mf_state_tail_count(s) > 0 && limit > s->footer.indexed_entries) {
         int rc = mf_store_tail_items(st, err);
         if (rc != MEMFILE_OK)
             return rc;
@@ -284,9 +284,9 @@ int mf_store_entries_at(mf_store *st, uint64_t number, uint64_t *entries, memfil
     if (number >= s->footer.indexed_commits) {
         /* commits behind the runs: the tail's, or ones that brought nothing */
         uint64_t best = s->footer.indexed_entries;
-        for (uint32_t i = 0; i < s->tail_count; i++)
-            if (s->tail[i].number <= number)
-                best = s->tail[i].first_entry + s->tail[i].entry_count;
+        for (uint32_t i = 0; i < mf_state_tail_count(s); i++)
+            if (mf_state_tail(s)[i].number <= number)
+                best = mf_state_tail(s)[i].first_entry + mf_state_tail(s)[i].entry_count;
         *entries = best;
         return MEMFILE_OK;
     }
@@ -331,9 +331,9 @@ int mf_store_tail_items(mf_store *st, memfile_error *err)
     mf_record *record = (mf_record *)mf_alloc(st->mem, sizeof *record);
     int rc = record ? MEMFILE_OK : mf_fail_memory(err);
     mf_items_clear(&st->tail_items);
-    for (uint32_t i = 0; i < st->state->tail_count && rc == MEMFILE_OK; i++) {
+    for (uint32_t i = 0; i < mf_state_tail_count(st->state) && rc == MEMFILE_OK; i++) {
         mf_object *o;
-        rc = mf_store_block(st, st->state->tail[i].offset, &o, err);
+        rc = mf_store_block(st, mf_state_tail(st->state)[i].offset, &o, err);
         if (rc != MEMFILE_OK)
             break;
         for (uint32_t row = 0; row < o->block.rows; row++) {
@@ -394,9 +394,9 @@ int mf_store_tail_fates(mf_store *st, memfile_error *err)
         return MEMFILE_OK;
     int rc = mf_store_tail_items(st, err);
     st->tail_items.kind[MF_ITEM_FATE].count = 0;
-    for (uint32_t i = 0; i < st->state->tail_count && rc == MEMFILE_OK; i++) {
+    for (uint32_t i = 0; i < mf_state_tail_count(st->state) && rc == MEMFILE_OK; i++) {
         mf_object *o;
-        rc = mf_store_block(st, st->state->tail[i].offset, &o, err);
+        rc = mf_store_block(st, mf_state_tail(st->state)[i].offset, &o, err);
         if (rc != MEMFILE_OK)
             break;
         for (uint32_t row = 0; row < o->block.rows && rc == MEMFILE_OK; row++)
@@ -429,7 +429,7 @@ int mf_store_fate(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, me
                 return MEMFILE_OK;
             }
         }
-    if (s->tail_count > 0 && limit > s->footer.indexed_entries) {
+    if (mf_state_tail_count(s) > 0 && limit > s->footer.indexed_entries) {
         int rc = mf_store_tail_fates(st, err);
         if (rc != MEMFILE_OK)
             return rc;

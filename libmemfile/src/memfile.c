@@ -104,8 +104,12 @@ static int make_handle(const memfile_options *given, memfile **out, size_t *cach
 
 static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *err)
 {
-    int rc = mf_store_open(&mf->store, io, &mf->mem, cache_bytes, err);
+    int rc = mf_store_begin(&mf->store, io, &mf->mem, cache_bytes, err);
     mf->open = rc == MEMFILE_OK;
+    if (rc == MEMFILE_OK)
+        rc = mf_store_load(&mf->store, err);
+    if (rc == MEMFILE_E_DAMAGED && mf->settings.strictness != MEMFILE_STRICT)
+        rc = mf_store_rebuild(&mf->store, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
         rc = mf_fail(err, s->unfinished_is_damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED, s->end,
@@ -287,7 +291,7 @@ static int show(memfile *mf, mf_object *o, uint32_t row, const memfile_entry **o
     return MEMFILE_OK;
 }
 
-int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
+static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
 {
     uint8_t binary[16];
     uint64_t limit = mf->store.state->entries;
@@ -307,7 +311,7 @@ int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, c
     return rc == MEMFILE_OK ? show(mf, o, row, out) : rc;
 }
 
-int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
+static int get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 {
     mf_object *o;
     uint32_t row;
@@ -320,6 +324,25 @@ int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
                      (unsigned long long)entry);
     }
     return rc == MEMFILE_OK ? show(mf, o, row, out) : rc;
+}
+
+/* Damage to an index costs nothing: look again without it. */
+bool mf_handle_fall_back(memfile *mf, int rc)
+{
+    return rc == MEMFILE_E_DAMAGED && !mf->store.state->blocks && mf->settings.strictness != MEMFILE_STRICT &&
+           !(mf->writer && mf_writer_active(mf->writer)) && mf_store_rebuild(&mf->store, &mf->error) == MEMFILE_OK;
+}
+
+int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
+{
+    int rc = get(mf, id, id_length, as_of, out);
+    return mf_handle_fall_back(mf, rc) ? get(mf, id, id_length, as_of, out) : rc;
+}
+
+int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
+{
+    int rc = get_entry(mf, entry, out);
+    return mf_handle_fall_back(mf, rc) ? get_entry(mf, entry, out) : rc;
 }
 
 /* ---- what is known of the file */

@@ -156,11 +156,11 @@ static int next_item(mf_scan *sc, mf_item *out, memfile_error *err)
         if (rc < 0)
             return rc;
     }
-    while (sc->tail < s->tail_count && s->tail[sc->tail].first_entry + s->tail[sc->tail].entry_count <= sc->position)
+    while (sc->tail < mf_state_tail_count(s) && mf_state_tail(s)[sc->tail].first_entry + mf_state_tail(s)[sc->tail].entry_count <= sc->position)
         sc->tail++;
-    if (sc->tail == s->tail_count)
+    if (sc->tail == mf_state_tail_count(s))
         return MEMFILE_DONE;
-    *out = (mf_item){MF_ITEM_BLOCK, s->tail[sc->tail].first_entry, s->tail[sc->tail].offset / 8};
+    *out = (mf_item){MF_ITEM_BLOCK, mf_state_tail(s)[sc->tail].first_entry, mf_state_tail(s)[sc->tail].offset / 8};
     sc->tail++;
     return MEMFILE_OK;
 }
@@ -273,6 +273,16 @@ int mf_scan_next(mf_scan *sc, mf_scan_slot **out, memfile_error *err)
         sc->seeking = rc == MEMFILE_OK;
     }
     mf_scan_slot *s = (mf_scan_slot *)mf_pool_take(sc->pool);
+    if (sc->store->state->blocks) { /* gaps are what was lost */
+        uint64_t here = s ? s->first_entry : sc->end;
+        if (here > sc->next_entry && (!s || s->rc == MEMFILE_OK)) {
+            sc->skipped += here - sc->next_entry;
+            sc->next_entry = here;
+        }
+    }
+    if (!s && sc->skipped)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries could not be read; all others were",
+                       (unsigned long long)sc->skipped);
     if (!s && sc->next_entry < sc->end)
         return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index leads to no block with entry %llu",
                        (unsigned long long)sc->next_entry);

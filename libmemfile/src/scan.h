@@ -30,6 +30,7 @@ typedef struct mf_scan {
     uint64_t position;   /* first that no job was begun for */
     uint64_t end, commit; /* commit: state that run, tail and iterator belong to */
     bool wants_content;
+    uint64_t skipped; /* entries that are lost, in a state that was rebuilt */
     mf_pool *pool;
     mf_compressor *compressors;
     unsigned threads;

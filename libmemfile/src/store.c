@@ -575,6 +575,20 @@ static void forget_all(mf_store *st)
     st->compressor.dictionary = NULL;
 }
 
+void mf_state_free(mf_state *state, const mf_mem *mem)
+{
+    mf_footer_free(&state->footer, mem);
+    mf_free(mem, state->blocks);
+    state->blocks = NULL;
+    state->block_count = 0;
+}
+
+void mf_store_forget_tail(mf_store *st)
+{
+    mf_items_clear(&st->tail_items);
+    st->tail_items_ready = st->tail_fates_ready = false;
+}
+
 static int look(mf_store *st, bool with_header, uint64_t *size, memfile_error *err)
 {
     int rc = st->io->functions->size(st->io, size, err);
@@ -595,7 +609,7 @@ static int take_state(mf_store *st, uint64_t size, memfile_error *err)
     int rc = load_state(st, size, &state, err);
     if (rc != MEMFILE_OK)
         return rc;
-    mf_footer_free(&st->state->footer, st->mem);
+    mf_state_free(st->state, st->mem);
     *st->state = state;
     st->readable_end = state.end;
     return MEMFILE_OK;
@@ -637,7 +651,7 @@ void mf_store_close(mf_store *st)
 {
     forget_all(st);
     mf_items_free(&st->tail_items);
-    mf_footer_free(&st->committed.footer, st->mem);
+    mf_state_free(&st->committed, st->mem);
     mf_free(st->mem, st->dictionaries);
     mf_free(st->mem, st->buckets);
     mf_free(st->mem, st->ending);

@@ -50,6 +50,10 @@ typedef struct mf_state {
     bool footer_logical;
     uint32_t tail_count;
     mf_tail_commit tail[MF_TAIL_MAX];
+    /* Instead of runs and tail, when footers or pages are damaged: every block that
+     * is sound, by a walk over the file (rebuild.c). Reading only. */
+    mf_tail_commit *blocks;
+    uint32_t block_count;
     uint64_t lost_commits;  /* damaged ones in the tail */
     uint64_t file_size;     /* when it was looked at */
     bool unfinished_is_damage;
@@ -83,6 +87,15 @@ typedef struct mf_store {
     bool tail_items_ready, tail_fates_ready;
 } mf_store;
 
+static inline const mf_tail_commit *mf_state_tail(const mf_state *s)
+{
+    return s->blocks ? s->blocks : s->tail;
+}
+static inline uint32_t mf_state_tail_count(const mf_state *s)
+{
+    return s->blocks ? s->block_count : s->tail_count;
+}
+
 /* Takes over io, also on failure. mf_store_begin only reads header and ending;
  * mf_store_load then finds the newest commit. */
 int mf_store_begin(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err);
@@ -93,6 +106,12 @@ void mf_store_close(mf_store *store);
 int mf_store_refresh(mf_store *store, memfile_error *err);
 /* Drops everything known of the file and opens it anew; for a file that was replaced. */
 int mf_store_reload(mf_store *store, memfile_error *err);
+
+/* rebuild.c: makes the state anew from what is sound, so that reading goes on. */
+int mf_store_rebuild(mf_store *store, memfile_error *err);
+void mf_state_free(mf_state *state, const mf_mem *mem);
+/* Drops what was made of the state before: items of the tail. */
+void mf_store_forget_tail(mf_store *store);
 
 /* ---- segments */
 /* length 0: not known. The object is referenced until mf_store_release. */

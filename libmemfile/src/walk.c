@@ -9,6 +9,7 @@ int mf_walk_open(mf_walk *w, mf_store *store, uint64_t end, memfile_error *err)
     w->store = store;
     w->end = end;
     w->at = MF_HEADER_LENGTH;
+    w->budget = 4 * end + ((uint64_t)64 << 20);
     w->window_size = WINDOW + MF_STORED_LENGTH_MAX + 4096;
     w->window = (uint8_t *)mf_alloc(store->mem, w->window_size);
     return w->window ? MEMFILE_OK : mf_fail_memory(err);
@@ -99,11 +100,17 @@ static int find_void(mf_walk *w, const mf_walk_group *g, uint64_t from, uint64_t
         mf_segment s;
         memfile_error why;
         bool yes = false;
+        uint64_t searched = next;
         int rc = find_header(w, next + 8, &next, err);
-        if (rc != MEMFILE_OK || next >= limit)
+        searched = next - searched;
+        if (rc != MEMFILE_OK || next >= limit || searched > w->budget)
             return rc;
+        w->budget -= searched;
         rc = mf_walk_bytes(w, next, MF_SEGMENT_HEADER_LENGTH, &raw, err);
-        if (rc == MEMFILE_OK && mf_segment_decode(&s, raw, next, w->store->tag, &why) == MEMFILE_OK)
+        bool sound = rc == MEMFILE_OK && mf_segment_decode(&s, raw, next, w->store->tag, &why) == MEMFILE_OK;
+        if (sound && s.previous_commit > g->previous_commit)
+            return MEMFILE_OK; /* a later group has begun */
+        if (sound)
             rc = is_void_of(w, g, &s, &yes, err);
         if (rc != MEMFILE_OK)
             return rc;

@@ -1,0 +1,149 @@
+/* rebuild: reading goes on where footers or index pages are damaged. SPEC 17.1. The
+ * file is walked once; every block that is sound is noted, and look-ups then use these
+ * as they use the tail. Nothing is written, and a handle in this state does not write. */
+#include "walk.h"
+
+typedef struct rebuilding {
+    mf_store *store;
+    mf_walk walk;
+    mf_state state;
+    size_t capacity;
+    memfile_error *err;
+} rebuilding;
+
+static int note_block(rebuilding *r, uint64_t offset, uint64_t number, uint64_t first, uint64_t count)
+{
+    mf_state *s = &r->state;
+    void *grown = s->blocks;
+    /* Entries of an append that was given up stand before those that took their numbers. */
+    while (s->block_count > 0 && s->blocks[s->block_count - 1].first_entry >= first)
+        s->block_count--;
+    if (mf_grow(r->store->mem, &grown, &r->capacity, s->block_count + 1, sizeof *s->blocks) != 0)
+        return mf_fail_memory(r->err);
+    s->blocks = (mf_tail_commit *)grown;
+    s->blocks[s->block_count++] = (mf_tail_commit){offset, number, first, count};
+    if (first + count > s->entries)
+        s->entries = first + count;
+    return MEMFILE_OK;
+}
+
+static int note_dictionary(rebuilding *r, const mf_segment *s, mf_slice head, mf_slice stored)
+{
+    mf_cursor c = mf_cursor_of(head.data, head.length);
+    uint64_t id = mf_get_varint(&c);
+    memfile_error why;
+    mf_dictionary *d = NULL;
+    for (size_t i = 0; i < r->store->dictionary_count; i++)
+        if (r->store->dictionaries[i]->id == id)
+            return MEMFILE_OK;
+    uint8_t *content = (uint8_t *)mf_alloc(r->store->mem, s->raw_length);
+    if (!content)
+        return mf_fail_memory(r->err);
+    int rc = MEMFILE_OK;
+    if (s->raw_length > 0 && s->codec != MF_CODEC_ZSTD_DICTIONARY &&
+        mf_segment_content(s, stored, &r->store->compressor, NULL, content, &why) == MEMFILE_OK &&
+        mf_dictionary_id(content, s->raw_length) == id &&
+        (mf_dictionary_new(r->store->mem, content, s->raw_length, 0, &d) != MEMFILE_OK ||
+         mf_store_add_dictionary(r->store, d) != MEMFILE_OK)) {
+        mf_dictionary_free(d);
+        rc = mf_fail_memory(r->err);
+    }
+    mf_free(r->store->mem, content);
+    return rc;
+}
+
+static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
+{
+    mf_commit k;
+    memfile_error why;
+    if (mf_commit_decode(&k, head, NULL, r->store->mem, s->offset, &why) != MEMFILE_OK)
+        return MEMFILE_OK;
+    r->state.commit_offset = s->offset;
+    r->state.commit_length = mf_segment_total(s);
+    r->state.number = k.number;
+    r->state.time_us = k.time_us;
+    r->state.order = k.order;
+    memcpy(r->state.history_digest, k.history_digest, 32);
+    if (k.first_entry + k.entry_count > r->state.entries)
+        r->state.entries = k.first_entry + k.entry_count;
+    return k.flags & MF_COMMIT_INLINE ? note_block(r, s->offset, k.number, k.first_entry, k.entry_count) : MEMFILE_OK;
+}
+
+static int note_segment(rebuilding *r, const mf_segment *s, const uint8_t *raw)
+{
+    memfile_error why;
+    mf_slice head, stored;
+    if (mf_segment_check(s, raw, &why) != MEMFILE_OK || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
+        return MEMFILE_OK;
+    if (s->type == MF_TYPE_COMMIT)
+        return note_commit(r, s, head);
+    if (s->type == MF_TYPE_DICTIONARY)
+        return note_dictionary(r, s, head, stored);
+    if (s->type == MF_TYPE_RECORDS) {
+        mf_cursor c = mf_cursor_of(head.data, head.length);
+        uint64_t first = mf_get_varint_max(&c, MF_ENTRIES_MAX), rows = mf_get_varint_max(&c, MF_BLOCK_ROWS_MAX);
+        if (!c.failed && rows > 0)
+            return note_block(r, s->offset, r->state.number + 1, first, rows);
+    }
+    return MEMFILE_OK;
+}
+
+static int note_group(rebuilding *r, const mf_walk_group *g)
+{
+    uint32_t gap = 0;
+    int rc = MEMFILE_OK;
+    for (uint64_t at = g->first_segment; at < g->end && rc == MEMFILE_OK;) {
+        const uint8_t *raw;
+        mf_segment s;
+        memfile_error why;
+        if (gap < g->gap_count && at == g->gaps[gap].start) {
+            at = g->gaps[gap++].end;
+            continue;
+        }
+        rc = mf_walk_bytes(&r->walk, at, MF_SEGMENT_HEADER_LENGTH, &raw, r->err);
+        if (rc != MEMFILE_OK || mf_segment_decode(&s, raw, at, r->store->tag, &why) != MEMFILE_OK)
+            break;
+        rc = mf_walk_bytes(&r->walk, at, (size_t)mf_segment_total(&s), &raw, r->err);
+        if (rc == MEMFILE_OK)
+            rc = note_segment(r, &s, raw);
+        at += mf_segment_total(&s);
+    }
+    return rc;
+}
+
+int mf_store_rebuild(mf_store *st, memfile_error *err)
+{
+    rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
+    uint64_t newest, size = st->committed.file_size, end = size;
+    bool damage;
+    memfile_error why;
+    mf_walk_group g;
+    if (!r)
+        return mf_fail_memory(err);
+    r->store = st;
+    r->err = err;
+    if (mf_tail_find(st, size, &newest, &damage, &why) == MEMFILE_OK &&
+        mf_tail_counts(st, newest, size, &end, &why) != MEMFILE_OK)
+        end = size;
+    int rc = mf_walk_open(&r->walk, st, end, err);
+    while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&r->walk, &g, err)) == MEMFILE_OK)
+        rc = note_group(r, &g);
+    mf_walk_close(&r->walk);
+    if (rc == MEMFILE_DONE && !r->state.blocks)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_HEADER_LENGTH, "no sound entry was found in the file");
+    if (rc == MEMFILE_DONE) {
+        r->state.file_size = size;
+        r->state.end = end;
+        r->state.unfinished_is_damage = true;
+        r->state.lost_commits = 1; /* which refuses writing */
+        mf_state_free(&st->committed, st->mem);
+        mf_store_forget_tail(st);
+        st->committed = r->state;
+        st->readable_end = end;
+        rc = MEMFILE_OK;
+    } else {
+        mf_state_free(&r->state, st->mem);
+    }
+    mf_free(st->mem, r);
+    return rc;
+}
