@@ -140,6 +140,32 @@ static void nesting_ends_at_the_limit(void **state)
     }
 }
 
+static void members_have_a_limit_before_they_fill_the_memory(void **state)
+{
+    (void)state;
+    memfile_error e;
+    size_t room = 4u << 20;
+    char *json = (char *)malloc(room);
+    for (int members = 1024; members <= 1025; members++) {
+        char *at = json + sprintf(json, "{\"id\":\"a\",\"text\":\"x\"");
+        for (int i = 0; i < members; i++)
+            at += sprintf(at, ",\"m%d\":1", i);
+        strcpy(at, "}");
+        assert_int_equal(parse(json, &e), members == 1024 ? MEMFILE_OK : MEMFILE_E_INVALID);
+    }
+    static const char *const openings[] = {"\"tags\":[", "\"meta\":{\"k\":[", "\"own\":["};
+    static const char *const endings[] = {"]}", "]}}", "]}"};
+    for (int k = 0; k < 3; k++) {
+        char *at = json + sprintf(json, "{\"id\":\"a\",\"text\":\"x\",%s", openings[k]);
+        for (int i = 0; i < 300000; i++)
+            at += sprintf(at, "%s\"y\"", i ? "," : "");
+        strcpy(at, endings[k]);
+        assert_int_equal(parse(json, &e), MEMFILE_E_INVALID);
+        assert_non_null(strstr(e.message, "262,144"));
+    }
+    free(json);
+}
+
 static void floats_take_their_shortest_form(void **state)
 {
     (void)state;
@@ -220,6 +246,7 @@ int main(void)
         cmocka_unit_test(json_comes_back_as_it_was),
         cmocka_unit_test(what_is_not_an_entry_is_refused),
         cmocka_unit_test(nesting_ends_at_the_limit),
+        cmocka_unit_test(members_have_a_limit_before_they_fill_the_memory),
         cmocka_unit_test(floats_take_their_shortest_form),
         cmocka_unit_test(cbor_that_is_not_deterministic_is_refused),
         cmocka_unit_test(a_negative_field_asks_for_a_newer_version),
