@@ -165,7 +165,7 @@ int run_import(args *a)
     options.lock_timeout_ms = (uint32_t)wait * 1000;
     options.author = arg_value(a, "author");
     memfile_mode mode = access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE;
-    int rc = EXIT_CONFLICT;
+    int rc;
     if (mode == MEMFILE_CREATE && memfile_open(path, mode, &options, &mf, NULL) == MEMFILE_OK)
         rc = EXIT_DONE;
     else /* there is one, or somebody else has just made it, or it cannot be made */

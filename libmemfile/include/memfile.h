@@ -323,7 +323,7 @@ typedef struct memfile_cursor memfile_cursor;
 
 /* Damage to footers and index pages costs nothing but time: gets and lists then go
  * on over the sound blocks of the whole file, memfile_info says so, and the handle
- * no longer writes. A list in which entries were lost gives all others and then
+ * no longer writes (open it again to do so). A list in which entries were lost gives all others and then
  * DAMAGED instead of DONE.
  *
  * Iterates in order of entry number over the snapshot of the handle at this

@@ -135,9 +135,10 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
     if (entry >= s->entries)
         return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "there is no entry %llu", (unsigned long long)entry);
     if (entry >= s->footer.indexed_entries) {
+        const mf_tail_commit *tail = mf_state_tail(s);
         for (uint32_t i = 0; i < mf_state_tail_count(s) && !offset; i++)
-            if (entry >= mf_state_tail(s)[i].first_entry && entry - mf_state_tail(s)[i].first_entry < mf_state_tail(s)[i].entry_count)
-                offset = mf_state_tail(s)[i].offset;
+            if (entry >= tail[i].first_entry && entry - tail[i].first_entry < tail[i].entry_count)
+                offset = tail[i].offset;
     } else {
         for (uint32_t i = 0; i < s->footer.run_count && !offset; i++) {
             const mf_run *run = &s->footer.runs[i];
@@ -284,9 +285,10 @@ int mf_store_entries_at(mf_store *st, uint64_t number, uint64_t *entries, memfil
     if (number >= s->footer.indexed_commits) {
         /* commits behind the runs: the tail's, or ones that brought nothing */
         uint64_t best = s->footer.indexed_entries;
+        const mf_tail_commit *tail = mf_state_tail(s);
         for (uint32_t i = 0; i < mf_state_tail_count(s); i++)
-            if (mf_state_tail(s)[i].number <= number)
-                best = mf_state_tail(s)[i].first_entry + mf_state_tail(s)[i].entry_count;
+            if (tail[i].number <= number)
+                best = tail[i].first_entry + tail[i].entry_count;
         *entries = best;
         return MEMFILE_OK;
     }

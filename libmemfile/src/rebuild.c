@@ -139,6 +139,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
         mf_state_free(&st->committed, st->mem);
         mf_store_forget_tail(st);
         st->committed = r->state;
+        st->generation++;
         st->readable_end = end;
         rc = MEMFILE_OK;
     } else {

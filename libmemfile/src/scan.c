@@ -61,7 +61,7 @@ int mf_scan_open(mf_scan *sc, mf_store *store, uint64_t first, uint64_t end, boo
     memset(sc, 0, sizeof *sc);
     sc->store = store;
     sc->next_entry = sc->position = first;
-    sc->commit = store->state->commit_offset;
+    sc->generation = store->generation;
     sc->end = end;
     sc->wants_content = wants_content;
     sc->threads = threads < 1 ? 1 : threads;
@@ -156,11 +156,13 @@ static int next_item(mf_scan *sc, mf_item *out, memfile_error *err)
         if (rc < 0)
             return rc;
     }
-    while (sc->tail < mf_state_tail_count(s) && mf_state_tail(s)[sc->tail].first_entry + mf_state_tail(s)[sc->tail].entry_count <= sc->position)
+    const mf_tail_commit *tail = mf_state_tail(s);
+    uint32_t count = mf_state_tail_count(s);
+    while (sc->tail < count && tail[sc->tail].first_entry + tail[sc->tail].entry_count <= sc->position)
         sc->tail++;
-    if (sc->tail == mf_state_tail_count(s))
+    if (sc->tail == count)
         return MEMFILE_DONE;
-    *out = (mf_item){MF_ITEM_BLOCK, mf_state_tail(s)[sc->tail].first_entry, mf_state_tail(s)[sc->tail].offset / 8};
+    *out = (mf_item){MF_ITEM_BLOCK, tail[sc->tail].first_entry, tail[sc->tail].offset / 8};
     sc->tail++;
     return MEMFILE_OK;
 }
@@ -219,7 +221,7 @@ static void start_again(mf_scan *sc)
     mf_run_iterator_close(&sc->iterator);
     sc->iterating = sc->have_ahead = false;
     sc->run = sc->tail = 0;
-    sc->commit = sc->store->state->commit_offset;
+    sc->generation = sc->store->generation;
 }
 
 /* Gives the pool as much as it takes. */
@@ -228,7 +230,7 @@ static int feed(mf_scan *sc, memfile_error *err)
     while (!mf_pool_full(sc->pool) && sc->free_slots > 0) {
         mf_item item;
         int rc = MEMFILE_OK;
-        if (sc->commit != sc->store->state->commit_offset)
+        if (sc->generation != sc->store->generation)
             start_again(sc);
         if (sc->have_ahead)
             item = sc->ahead;

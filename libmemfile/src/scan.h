@@ -28,7 +28,7 @@ typedef struct mf_scan {
     mf_store *store;
     uint64_t next_entry; /* that is to be given out */
     uint64_t position;   /* first that no job was begun for */
-    uint64_t end, commit; /* commit: state that run, tail and iterator belong to */
+    uint64_t end, generation; /* of the store, that run, tail and iterator belong to */
     bool wants_content;
     uint64_t skipped; /* entries that are lost, in a state that was rebuilt */
     mf_pool *pool;

@@ -611,6 +611,7 @@ static int take_state(mf_store *st, uint64_t size, memfile_error *err)
         return rc;
     mf_state_free(st->state, st->mem);
     *st->state = state;
+    st->generation++;
     st->readable_end = state.end;
     return MEMFILE_OK;
 }

@@ -67,6 +67,7 @@ typedef struct mf_store {
     uint32_t tag;
     mf_state committed;
     mf_state *state;        /* what look-ups see: &committed, or a writer's while it works */
+    uint64_t generation;    /* changes whenever what look-ups go by does */
     uint64_t readable_end;  /* segments must end at or before it */
     /* the last bytes of the file as they were when it was opened */
     uint8_t *ending;

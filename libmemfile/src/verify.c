@@ -3,7 +3,8 @@
  *
  * The comparison is by sums: each item that the entries call for, and each item
  * that the runs hold, is hashed under a random seed and added up per kind. The
- * sums agree exactly when the two multisets do, but for a chance of 2^-64. */
+ * sums of equal multisets agree; those of different ones agree by a chance of about
+ * 2^-64. The hash is a fast mixer, no proof against a file made to fool it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -124,8 +125,7 @@ static void progress(verify *v, uint64_t at)
 
 static void add_sum(sum *s, uint64_t seed, unsigned kind, uint64_t key, uint64_t value)
 {
-    /* Three rounds of multiply and fold (constants of SplitMix64), each over the
-     * secret seed: cheap, and nobody can choose items whose sums agree. */
+    /* multiply and fold, with constants of SplitMix64 */
     uint64_t h = (key ^ seed) * 0x9e3779b97f4a7c15u;
     h = ((h ^ h >> 32) + kind) * 0xbf58476d1ce4e5b9u;
     h = (h ^ h >> 29 ^ seed ^ value) * 0x94d049bb133111ebu;

@@ -1523,6 +1523,7 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
     s->unfinished_is_damage = false;
     memcpy(s->history_digest, k->history_digest, 32);
     w->store->readable_end = s->end;
+    w->store->generation++;
     memcpy(w->stored_digest, stored_digest, 32);
     mf_tree_add(&w->log, k->history_digest);
     memcpy(w->last_salt_root, w->salts.root, 16);
