@@ -458,6 +458,30 @@ static void a_memory_that_holds_a_memfile_confuses_nobody(void **state)
     memfile_close(mf);
 }
 
+/* All checksums right, the digest another: only verify, which computes it, can tell. */
+static void a_history_digest_that_lies_is_found(void **state)
+{
+    (void)state;
+    const char *path = temp_path("lies");
+    size_t length, ends[8], at;
+    memfile_info info;
+    make_small(path);
+    memfile *mf = open_file(path, MEMFILE_READ);
+    memfile_get_info(mf, &info, sizeof info);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    commit_ends(bytes, length, ends);
+    for (at = ends[1] + 64; memcmp(bytes + at, info.history_digest, 32) != 0; at++)
+        assert_true(at + 32 < length);
+    uint8_t *segment = bytes + ends[1];
+    bytes[at + 5] ^= 1;
+    mf_store64(segment + 48, mf_checksum(segment + 64, mf_load32(segment + 8)));
+    mf_store64(segment + 56, mf_checksum(segment, 56));
+    write_file(path, bytes, length);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_E_DAMAGED);
+    free(bytes);
+}
+
 static void newer_versions_are_told_from_damage(void **state)
 {
     (void)state;
@@ -504,6 +528,7 @@ int main(void)
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
         cmocka_unit_test(damage_to_index_and_footer_costs_nothing),
         cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),
+        cmocka_unit_test(a_history_digest_that_lies_is_found),
         cmocka_unit_test(newer_versions_are_told_from_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

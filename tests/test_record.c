@@ -230,6 +230,16 @@ static void cbor_that_is_not_deterministic_is_refused(void **state)
     }
 }
 
+static void a_core_has_one_content(void **state)
+{
+    (void)state;
+    /* {1: "a", 6: "x", 7: h''} */
+    static const uint8_t core[] = {0xa3, 0x01, 0x61, 'a', 0x06, 0x61, 'x', 0x07, 0x40};
+    memfile_error e;
+    assert_int_equal(mf_record_parse(&record, mf_slice_of(core, sizeof core), MEMFILE_E_DAMAGED, 0, &e),
+                     MEMFILE_E_DAMAGED);
+}
+
 static void a_negative_field_asks_for_a_newer_version(void **state)
 {
     (void)state;
@@ -249,6 +259,7 @@ int main(void)
         cmocka_unit_test(members_have_a_limit_before_they_fill_the_memory),
         cmocka_unit_test(floats_take_their_shortest_form),
         cmocka_unit_test(cbor_that_is_not_deterministic_is_refused),
+        cmocka_unit_test(a_core_has_one_content),
         cmocka_unit_test(a_negative_field_asks_for_a_newer_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
