@@ -730,8 +730,9 @@ static int open_old(compaction *c, const char *path)
     if (rc != MEMFILE_OK)
         return rc;
     rc = replaces ? io->functions->lock(io, c->options->lock_timeout_ms, c->err) : MEMFILE_OK;
+    uint64_t size;
     for (int moved = 1; rc == MEMFILE_OK && replaces && moved;) {
-        rc = io->functions->moved(io, &moved, c->err);
+        rc = io->functions->look(io, &moved, &size, c->err);
         if (rc == MEMFILE_OK && moved)
             rc = io->functions->reopen(io, c->err);
         if (rc == MEMFILE_OK && moved)

@@ -64,12 +64,10 @@ static int memory_size(mf_io *io, uint64_t *out, memfile_error *err)
     return MEMFILE_OK;
 }
 
-static int memory_moved(mf_io *io, int *moved, memfile_error *err)
+static int memory_look(mf_io *io, int *moved, uint64_t *size, memfile_error *err)
 {
-    (void)io;
-    (void)err;
     *moved = 0;
-    return MEMFILE_OK;
+    return memory_size(io, size, err);
 }
 
 static void memory_close(mf_io *io)
@@ -112,7 +110,7 @@ static void memory_write_behind(mf_io *io, uint64_t offset, uint64_t length)
 
 static const mf_io_functions memory_functions = {
     memory_read, memory_write,  memory_sync,  memory_size, memory_allocate, memory_write_behind,
-    memory_lock, memory_unlock, memory_moved, memory_sync, memory_close,
+    memory_lock, memory_unlock, memory_look, memory_sync, memory_close,
 };
 
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err)

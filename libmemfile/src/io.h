@@ -29,9 +29,9 @@ typedef struct mf_io_functions {
     /* exclusive writer's lock; MEMFILE_E_BUSY after timeout_ms */
     int (*lock)(mf_io *io, uint32_t timeout_ms, memfile_error *err);
     void (*unlock)(mf_io *io);
-    /* *moved: the name now leads to another file than this one. reopen takes
-     * that file instead (unlocked). */
-    int (*moved)(mf_io *io, int *moved, memfile_error *err);
+    /* *moved: the name now leads to another file than this one; if not, *size is
+     * its size. reopen takes that other file instead (unlocked). */
+    int (*look)(mf_io *io, int *moved, uint64_t *size, memfile_error *err);
     int (*reopen)(mf_io *io, memfile_error *err);
     void (*close)(mf_io *io);
 } mf_io_functions;

@@ -26,6 +26,9 @@ typedef struct file_io {
     int fd;
     int directory; /* handle of the directory the file is in */
     int locked;
+    int identified; /* the next two are those of fd */
+    dev_t device;
+    ino_t inode;
     char *name;      /* in that directory */
     char *temporary; /* created, not yet published: its name for now; else NULL */
     const mf_mem *mem;
@@ -156,15 +159,21 @@ static void file_unlock(mf_io *io)
     f->locked = 0;
 }
 
-static int file_moved(mf_io *io, int *moved, memfile_error *err)
+static int file_look(mf_io *io, int *moved, uint64_t *size, memfile_error *err)
 {
-    const file_io *f = (const file_io *)io;
-    struct stat mine, named;
-    if (fstat(f->fd, &mine) != 0)
-        return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot look at the file");
-    if (fstatat(f->directory, f->name, &named, 0) != 0)
+    file_io *f = (file_io *)io;
+    struct stat st;
+    if (!f->identified) {
+        if (fstat(f->fd, &st) != 0)
+            return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot look at the file");
+        f->device = st.st_dev;
+        f->inode = st.st_ino;
+        f->identified = 1;
+    }
+    if (fstatat(f->directory, f->name, &st, 0) != 0)
         return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "'%s' is gone since it was opened", f->name);
-    *moved = mine.st_dev != named.st_dev || mine.st_ino != named.st_ino;
+    *moved = f->device != st.st_dev || f->inode != st.st_ino;
+    *size = (uint64_t)st.st_size;
     return MEMFILE_OK;
 }
 
@@ -190,6 +199,7 @@ static int file_reopen(mf_io *io, memfile_error *err)
     file_unlock(io);
     int old = f->fd;
     f->fd = -1;
+    f->identified = 0;
     int rc = open_named(f, err);
     if (rc != MEMFILE_OK && f->fd < 0) {
         f->fd = old; /* the handle stays usable for reading what it had */
@@ -215,7 +225,7 @@ static void file_close(mf_io *io)
 
 static const mf_io_functions file_functions = {
     file_read, file_write,  file_sync,  file_size,   file_allocate, file_write_behind,
-    file_lock, file_unlock, file_moved, file_reopen, file_close,
+    file_lock, file_unlock, file_look, file_reopen, file_close,
 };
 
 static char *copy_text(const mf_mem *mem, const char *text)

@@ -212,16 +212,17 @@ const memfile_error *memfile_last_error(const memfile *mf)
 int memfile_refresh(memfile *mf)
 {
     int moved = 0;
+    uint64_t size = 0;
     mf_handle_let_go(mf);
     if (mf->writer && mf_writer_active(mf->writer))
         return MEMFILE_DONE; /* the lock is ours: nobody else commits */
     mf_io *io = mf->store.io;
-    int rc = io->functions->moved(io, &moved, &mf->error);
+    int rc = io->functions->look(io, &moved, &size, &mf->error);
     if (rc == MEMFILE_OK && moved) {
         rc = io->functions->reopen(io, &mf->error);
         return rc == MEMFILE_OK ? mf_store_reload(&mf->store, &mf->error) : rc;
     }
-    return rc == MEMFILE_OK ? mf_store_refresh(&mf->store, &mf->error) : rc;
+    return rc == MEMFILE_OK ? mf_store_refresh(&mf->store, size, &mf->error) : rc;
 }
 
 /* ---- writing */

@@ -662,15 +662,12 @@ void mf_store_close(mf_store *st)
     memset(st, 0, sizeof *st);
 }
 
-int mf_store_refresh(mf_store *st, memfile_error *err)
+int mf_store_refresh(mf_store *st, uint64_t size, memfile_error *err)
 {
-    uint64_t size = 0, before = st->state->commit_offset;
-    int rc = st->io->functions->size(st->io, &size, err);
-    if (rc != MEMFILE_OK)
-        return rc;
+    uint64_t before = st->state->commit_offset;
     if (size == st->state->file_size)
         return MEMFILE_DONE;
-    rc = look(st, false, &size, err);
+    int rc = look(st, false, &size, err);
     if (rc == MEMFILE_OK)
         rc = take_state(st, size, err);
     if (rc != MEMFILE_OK)

@@ -103,8 +103,8 @@ int mf_store_begin(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_l
 int mf_store_load(mf_store *store, memfile_error *err);
 int mf_store_open(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err);
 void mf_store_close(mf_store *store);
-/* Looks at the file's end again. MEMFILE_DONE if nothing changed. */
-int mf_store_refresh(mf_store *store, memfile_error *err);
+/* The file has `size` bytes now: finds its newest commit again. MEMFILE_DONE if nothing changed. */
+int mf_store_refresh(mf_store *store, uint64_t size, memfile_error *err);
 /* Drops everything known of the file and opens it anew; for a file that was replaced. */
 int mf_store_reload(mf_store *store, memfile_error *err);
 

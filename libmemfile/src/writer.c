@@ -533,12 +533,13 @@ static int declare_void(mf_writer *w, uint64_t size, memfile_error *err)
     return rc == MEMFILE_OK ? mf_group_void(&w->group, end - s->end, check, sum, err) : rc;
 }
 
-static int follow_rename(mf_writer *w, memfile_error *err)
+/* The file that has the name now is the one that is locked; *size is its size. */
+static int follow_rename(mf_writer *w, uint64_t *size, memfile_error *err)
 {
     mf_io *io = w->store->io;
     for (int tries = 0; tries < 16; tries++) {
         int moved = 0;
-        int rc = io->functions->moved(io, &moved, err);
+        int rc = io->functions->look(io, &moved, size, err);
         if (rc != MEMFILE_OK || !moved)
             return rc;
         rc = io->functions->reopen(io, err);
@@ -556,16 +557,14 @@ static int follow_rename(mf_writer *w, memfile_error *err)
 static int begin_batch(mf_writer *w, memfile_error *err)
 {
     const mf_state *s = &w->store->committed;
-    mf_footer footer;
-    if (mf_footer_copy(&footer, &s->footer, w->store->mem) != MEMFILE_OK)
-        return mf_fail_memory(err);
     w->working = *s;
-    w->working.footer = footer;
+    if (mf_footer_copy(&w->working.footer, &s->footer, w->store->mem) != MEMFILE_OK)
+        return mf_fail_memory(err);
     w->first_entry = w->next_entry = s->entries;
     w->spilled_end = s->footer.indexed_entries;
     w->tail_taken = w->broken = false;
     w->new_superseded = 0;
-    w->runs_at_begin = footer.run_count;
+    w->runs_at_begin = s->footer.run_count;
     mf_items_clear(&w->items);
     mf_tree_init(&w->entries, MF_ENTRIES_FANOUT);
     w->key_count = 0;
@@ -588,6 +587,7 @@ static int begin_batch(mf_writer *w, memfile_error *err)
 static int begin(mf_writer *w, memfile_error *err)
 {
     mf_io *io = w->store->io;
+    uint64_t size = 0;
     if (w->poisoned)
         return mf_fail(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE,
                        "an earlier sync failed; close this handle, open the file again and look");
@@ -601,9 +601,9 @@ static int begin(mf_writer *w, memfile_error *err)
         return mf_fail(err, MEMFILE_E_NEWER, 20, "made by a newer version: this library can read it, not write it");
     int rc = io->functions->lock(io, w->settings->lock_timeout_ms, err);
     if (rc == MEMFILE_OK)
-        rc = follow_rename(w, err);
+        rc = follow_rename(w, &size, err);
     if (rc == MEMFILE_OK)
-        rc = mf_store_refresh(w->store, err);
+        rc = mf_store_refresh(w->store, size, err);
     if (rc == MEMFILE_DONE)
         rc = MEMFILE_OK;
     if (rc == MEMFILE_OK)
