@@ -363,6 +363,20 @@ static const char *const field_names[MF_FIELD_COUNT] = {
     "importance",  "pinned",    "status",     "embedding", "supersedes",
     "reason"};
 
+const char *mf_field_name(unsigned field)
+{
+    return field_names[field];
+}
+
+unsigned mf_field_named(mf_slice name)
+{
+    unsigned f = 0;
+    while (f < MF_FIELD_COUNT && (f == MF_FIELD_CONTENT || strlen(field_names[f]) != name.length ||
+                                  memcmp(field_names[f], name.data, name.length) != 0))
+        f++;
+    return f;
+}
+
 static int add_rest(mf_record *r, const uint8_t *from, const uint8_t *to)
 {
     size_t n = (size_t)(to - from);

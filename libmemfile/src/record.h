@@ -54,6 +54,11 @@ typedef struct mf_record {
     size_t rest_length;
 } mf_record;
 
+/* What a field is called in JSON (SPEC 7.7); field < MF_FIELD_COUNT. */
+const char *mf_field_name(unsigned field);
+/* The field of that name, or MF_FIELD_COUNT. CONTENT has none: in JSON it is text or data. */
+unsigned mf_field_named(mf_slice name);
+
 /* Takes a core apart and checks all of SPEC 7. `code` is the class to report
  * for a core that is not valid (INVALID for input, DAMAGED for a file's). */
 int mf_record_parse(mf_record *record, mf_slice core, int code, uint64_t offset, memfile_error *err);

@@ -1,0 +1,298 @@
+/* writer_commit: the commit that ends a batch, and the first one of a new file. SPEC 16.2 to 16.4. */
+#include "batch.h"
+
+typedef struct plan {
+    bool inline_block, full;
+} plan;
+
+/* Level-0 run, merges, a first dictionary: index work of a FULL commit. */
+static int index_tail(mf_writer *w, memfile_error *err)
+{
+    const mf_state *s = &w->store->committed;
+    int rc = MEMFILE_OK;
+    /* tried whenever the number of entries has passed a power of two */
+    if (!w->dictionary && !w->dictionary_decided && s->entries >= 1024 &&
+        (s->entries ^ s->footer.indexed_entries) > s->footer.indexed_entries)
+        rc = mf_batch_train_from_file(w, err);
+    if (rc == MEMFILE_OK && s->entries > w->spilled_end) {
+        mf_items batch = w->items; /* stays in the tail: it is inline */
+        mf_items_init(&w->items, w->store->mem);
+        rc = mf_batch_take_tail(w, err);
+        if (rc == MEMFILE_OK)
+            rc = mf_batch_write_run(w, s->entries, s->number + 1, err);
+        mf_items_free(&w->items);
+        w->items = batch;
+    }
+    return rc;
+}
+
+static int prepare(mf_writer *w, plan *p, memfile_error *err)
+{
+    const mf_state *s = &w->store->committed;
+    size_t pending = w->current ? w->current->cores.length : 0;
+    bool nothing_written = w->group.segments == w->group.has_void && !w->group.flushed;
+    int rc = MEMFILE_OK;
+    p->inline_block = !w->held && w->in_flight == 0 && w->current && w->current->rows == w->next_entry - w->first_entry &&
+                      pending <= MF_SMALL_GROUP_MAX && w->spilled_end <= w->first_entry && nothing_written &&
+                      w->items.kind[MF_ITEM_CHUNK].count == 0;
+    p->full = !p->inline_block || w->group.begun || w->commits_since_full + 1 >= MF_FULL_EVERY_COMMITS ||
+              w->bytes_since_full + pending + 512 >= MF_FULL_EVERY_BYTES;
+    if (p->inline_block) {
+        if (p->full)
+            rc = index_tail(w, err);
+        return rc;
+    }
+    rc = mf_batch_drain(w, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_batch_take_tail(w, err);
+    if (rc == MEMFILE_OK) {
+        mf_items_add(&w->items, MF_ITEM_COMMIT, s->number + 1, w->next_entry);
+        rc = mf_batch_write_run(w, w->next_entry, s->number + 2, err);
+    }
+    /* a long batch leaves one run, so that reading it costs no more than a short one */
+    uint32_t added = w->working.footer.run_count - (w->working.footer.run_count < w->runs_at_begin
+                                                        ? w->working.footer.run_count
+                                                        : w->runs_at_begin);
+    if (rc == MEMFILE_OK && added > 1)
+        rc = mf_batch_merge_last(w, added, err);
+    return rc;
+}
+
+/* Leaves and columns of an inline block. */
+static int make_inline(mf_writer *w, memfile_error *err)
+{
+    mf_job *job = w->current;
+    job->wants_leaves = true;
+    job->wants_segment = false;
+    mf_job_run(job, &w->workers[0]);
+    if (job->rc != MEMFILE_OK) {
+        *err = job->error;
+        return job->rc;
+    }
+    for (uint32_t row = 0; row < job->rows; row++)
+        mf_tree_add(&w->entries, job->leaves[row]);
+    return MEMFILE_OK;
+}
+
+static int build_commit(mf_writer *w, const plan *p, mf_commit *k, memfile_error *err)
+{
+    const mf_state *s = &w->store->committed;
+    mf_footer *f = &w->working.footer;
+    uint8_t root[32];
+    bool no_memory = false;
+    int64_t now = mf_batch_now_us(w);
+    memset(k, 0, sizeof *k);
+    k->flags = MF_COMMIT_LOGICAL | (p->full ? MF_COMMIT_FULL : 0) | (p->inline_block ? MF_COMMIT_INLINE : 0) |
+               (w->new_salt_root ? MF_COMMIT_SALT : 0);
+    k->number = s->number + 1;
+    k->first_entry = w->first_entry;
+    k->entry_count = w->next_entry - w->first_entry;
+    k->group_length = w->group.begun ? w->group.next - w->group.first_segment : 0;
+    k->time_us = now;
+    k->order = now > 0 ? (uint64_t)now : 0;
+    if (k->order <= s->order)
+        k->order = s->order + 1;
+    if (k->order != (uint64_t)(now > 0 ? now : 0))
+        k->flags |= MF_COMMIT_ORDER;
+    k->salt_index = w->salt_first;
+    memcpy(k->salt_root, w->salts.root, 16);
+    if (w->settings->author) {
+        k->flags |= MF_COMMIT_AUTHOR;
+        k->author = mf_slice_of(w->settings->author, strlen(w->settings->author));
+    }
+    mf_tree_root(&w->entries, root);
+    mf_history_digest(k->history_digest, w->store->header.memory_id, mf_slice_of(s->history_digest, 32),
+                      k->entry_count, root, &w->log, k->order, k->time_us, k->author, k->extra, w->store->mem,
+                      &no_memory);
+    if (no_memory)
+        return mf_fail_memory(err);
+    if (p->full) {
+        mf_group_prefix(&w->group, f->stored_prefix);
+        f->frontier_count = mf_tree_frontier(&w->log, f->frontier);
+        memcpy(f->salt_root, w->last_salt_root, 16);
+        k->footer = f;
+    }
+    if (p->inline_block)
+        k->columns = mf_slice_of(w->current->head.data, w->current->head.length);
+    return MEMFILE_OK;
+}
+
+/* After the commit is durable: what the store knows becomes what is there. */
+static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t stored_digest[32], bool retag_tail)
+{
+    mf_state *s = &w->store->committed;
+    uint64_t offset = w->built.segment.offset, total = w->built.bytes.length;
+    if (p->full) {
+        mf_footer_free(&s->footer, w->store->mem);
+        s->footer = w->working.footer;
+        memset(&w->working.footer, 0, sizeof w->working.footer);
+        s->footer_offset = offset;
+        s->footer_number = k->number;
+        s->footer_logical = true;
+        s->tail_count = 0;
+        w->commits_since_full = w->bytes_since_full = 0;
+        mf_items_clear(&w->store->tail_items);
+        w->store->tail_items_ready = true;
+    } else {
+        mf_footer_free(&w->working.footer, w->store->mem);
+        w->commits_since_full++;
+        w->bytes_since_full += total;
+    }
+    w->store->tail_fates_ready = false;
+    if (p->inline_block) {
+        s->tail[s->tail_count++] = (mf_tail_commit){offset, k->number, k->first_entry, k->entry_count};
+        if (retag_tail && w->store->tail_items_ready)
+            for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++)
+                for (size_t i = 0; kind != MF_ITEM_FATE && i < w->items.kind[kind].count; i++)
+                    mf_items_add(&w->store->tail_items, kind, w->items.kind[kind].pairs[i].key,
+                                 w->items.kind[kind].pairs[i].value);
+        if (w->store->tail_items.failed)
+            w->store->tail_items_ready = false;
+    }
+    s->end = s->file_size = offset + total;
+    s->previous_commit = w->built.segment.previous_commit;
+    s->commit_offset = offset;
+    s->commit_length = total;
+    s->commit_is_logical = true;
+    s->number = k->number;
+    s->entries = k->first_entry + k->entry_count;
+    s->order = k->order;
+    s->time_us = k->time_us;
+    s->unfinished_is_damage = false;
+    memcpy(s->history_digest, k->history_digest, 32);
+    w->store->readable_end = s->end;
+    w->store->generation++;
+    memcpy(w->stored_digest, stored_digest, 32);
+    mf_tree_add(&w->log, k->history_digest);
+    memcpy(w->last_salt_root, w->salts.root, 16);
+    w->chain_offset = offset;
+    w->ours = true;
+}
+
+int mf_batch_commit(mf_writer *w, memfile_commit_result *result, memfile_error *err)
+{
+    plan p;
+    mf_commit k;
+    uint8_t stored_digest[32];
+    w->store->state = &w->store->committed;
+    int rc = prepare(w, &p, err);
+    if (rc == MEMFILE_OK && p.inline_block)
+        rc = make_inline(w, err);
+    if (rc == MEMFILE_OK)
+        rc = build_commit(w, &p, &k, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (!p.full)
+        k.footer_distance = w->group.next - w->store->committed.footer_offset;
+    mf_buffer_clear(&w->head);
+    mf_commit_encode(&w->head, &k);
+    if (w->head.failed)
+        return mf_fail_memory(err);
+    mf_slice content = p.inline_block ? mf_slice_of(w->current->content.data, w->current->content.length)
+                                      : mf_slice_of(NULL, 0);
+    uint8_t flags = MF_FLAG_COMMIT;
+    if (mf_group_wants_two_syncs(&w->group, w->head.length + content.length + 128))
+        flags |= MF_FLAG_SYNCED;
+    rc = mf_segment_build(&w->built, MF_TYPE_COMMIT, flags, mf_slice_of(w->head.data, w->head.length), content,
+                          &w->workers[0].compressor, w->settings->level, w->dictionary, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_group_commit(&w->group, &w->built, stored_digest, err);
+    if (rc != MEMFILE_OK) {
+        /* A write that failed half way is unfinished bytes. */
+        w->group.flushed = true;
+        return rc;
+    }
+    advance(w, &p, &k, stored_digest, true);
+    if (result) {
+        result->number = k.number;
+        result->entries = k.first_entry + k.entry_count;
+        memcpy(result->digest, k.history_digest, 32);
+    }
+    return MEMFILE_OK;
+}
+
+int mf_writer_commit(mf_writer *w, memfile_commit_result *result, memfile_error *err)
+{
+    if (result)
+        memset(result, 0, sizeof *result);
+    if (w->poisoned)
+        return mf_fail(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE,
+                       "an earlier sync failed; close this handle, open the file again and look");
+    if (w->broken || w->streaming)
+        return mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE,
+                       w->streaming ? "a content is being put; end it first" : "the batch failed; roll it back first");
+    if (!w->active)
+        return MEMFILE_DONE;
+    if (w->next_entry == w->first_entry) {
+        mf_writer_rollback(w);
+        return MEMFILE_DONE;
+    }
+    int rc = mf_batch_commit(w, result, err);
+    if (rc == MEMFILE_E_UNCERTAIN)
+        w->poisoned = true;
+    if (rc == MEMFILE_OK) {
+        if (w->current)
+            mf_batch_give_back(w, w->current);
+        w->current = NULL;
+        w->active = false;
+        w->store->io->functions->unlock(w->store->io);
+        return rc;
+    }
+    mf_writer_rollback(w);
+    w->chain_ready = false;
+    return rc;
+}
+
+/* ---- a new file */
+
+int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, memfile_error *err)
+{
+    mf_store st;
+    mf_group group;
+    mf_built built;
+    mf_buffer head;
+    mf_commit k;
+    mf_footer footer;
+    mf_tree log;
+    uint8_t raw[MF_HEADER_LENGTH], digest[32];
+    bool no_memory = false;
+    const memfile_environment *env = &settings->environment;
+    memset(&st, 0, sizeof st);
+    memset(&footer, 0, sizeof footer);
+    memset(&k, 0, sizeof k);
+    st.mem = mem;
+    st.io = io;
+    st.header.format_version = MF_FORMAT_VERSION;
+    env->random(env->context, st.header.incarnation_id, 16);
+    env->random(env->context, st.header.memory_id, 16);
+    st.tag = mf_header_tag(&st.header);
+    mf_header_encode(&st.header, raw);
+    mf_stored_begin(digest, raw);
+    mf_group_init(&group, &st);
+    mf_built_init(&built, mem);
+    mf_buffer_init(&head, mem);
+    mf_group_begin(&group, MF_HEADER_LENGTH, 0, digest);
+    k.flags = MF_COMMIT_LOGICAL | MF_COMMIT_FULL;
+    k.time_us = env->now_us(env->context);
+    k.order = k.time_us > 0 ? (uint64_t)k.time_us : 0;
+    if (settings->author) {
+        k.flags |= MF_COMMIT_AUTHOR;
+        k.author = mf_slice_of(settings->author, strlen(settings->author));
+    }
+    memcpy(footer.stored_prefix, digest, 32);
+    k.footer = &footer;
+    mf_tree_init(&log, MF_LOG_FANOUT);
+    mf_history_digest(k.history_digest, st.header.memory_id, mf_slice_of(NULL, 0), 0, NULL, &log, k.order, k.time_us,
+                      k.author, k.extra, mem, &no_memory);
+    mf_commit_encode(&head, &k);
+    int rc = no_memory || head.failed ? mf_fail_memory(err) : mf_io_write(io, 0, raw, sizeof raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_build(&built, MF_TYPE_COMMIT, MF_FLAG_COMMIT, mf_slice_of(head.data, head.length),
+                              mf_slice_of(NULL, 0), NULL, 0, NULL, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_group_commit(&group, &built, digest, err);
+    mf_buffer_free(&head);
+    mf_built_free(&built);
+    mf_group_free(&group);
+    return rc;
+}
