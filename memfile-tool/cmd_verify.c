@@ -26,6 +26,9 @@ static void show(void *context, const memfile_finding *f)
         if (f->entry_count)
             printf(",\"first_entry\":%llu,\"entries\":%llu", (unsigned long long)f->first_entry,
                    (unsigned long long)f->entry_count);
+        if (f->commit_count)
+            printf(",\"first_commit\":%llu,\"commits\":%llu", (unsigned long long)f->first_commit,
+                   (unsigned long long)f->commit_count);
         printf(",\"message\":");
         print_json_string(stdout, f->message, strlen(f->message));
         putchar('}');
@@ -40,6 +43,9 @@ static void show(void *context, const memfile_finding *f)
     if (f->entry_count)
         printf("entries %llu to %llu: ", (unsigned long long)f->first_entry,
                (unsigned long long)(f->first_entry + f->entry_count - 1));
+    if (f->commit_count)
+        printf("commits %llu to %llu: ", (unsigned long long)f->first_commit,
+               (unsigned long long)(f->first_commit + f->commit_count - 1));
     printf("%s\n", f->message);
 }
 

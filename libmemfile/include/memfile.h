@@ -387,7 +387,8 @@ MEMFILE_API void memfile_get_statistics(const memfile *mf, memfile_statistics *s
 typedef struct memfile_finding {
     int code;            /* MEMFILE_E_DAMAGED ... ; MEMFILE_OK for a mere remark */
     uint64_t offset, length; /* place in the file; length 0: not known */
-    uint64_t first_entry, entry_count; /* entries that are lost or in doubt; count 0: none */
+    uint64_t first_entry, entry_count; /* entries that are lost; count 0: none, or not known yet */
+    uint64_t first_commit, commit_count; /* commits that are lost; count 0: none */
     const char *message;
 } memfile_finding;
 
@@ -405,7 +406,8 @@ typedef struct memfile_verify_options {
 
 typedef struct memfile_verify_result {
     uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
-    uint64_t segments, commits, entries, findings;
+    uint64_t segments, commits, entries, findings; /* commits and entries: sound ones */
+    uint64_t lost_commits, lost_entries;
     uint8_t stored_digest[32];  /* answers: is this copy intact? */
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
 } memfile_verify_result;

@@ -80,6 +80,9 @@ const uint8_t *mf_block_erased(const mf_block *block, uint32_t row); /* leaf, or
 mf_slice mf_block_kind(const mf_block *block, uint32_t row);
 uint32_t mf_block_scope(const mf_block *block, uint32_t row, mf_slice *out); /* out: MF_SCOPE_MAX; returns count */
 mf_slice mf_block_key(const mf_block *block, uint32_t row);
+/* Have two rows the same id; the same scope and key? false where there is none. */
+bool mf_block_same_id(mf_block *a, uint32_t ra, mf_block *b, uint32_t rb);
+bool mf_block_same_key(const mf_block *a, uint32_t ra, const mf_block *b, uint32_t rb);
 mf_slice mf_block_idempotency_key(const mf_block *block, uint32_t row);
 bool mf_block_time(const mf_block *block, uint32_t row, mf_time *out);
 bool mf_block_expires(const mf_block *block, uint32_t row, mf_time *out);

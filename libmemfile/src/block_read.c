@@ -650,3 +650,21 @@ mf_slice mf_block_rest_field(const mf_block *b, uint32_t row, unsigned field)
     }
     return mf_slice_of(NULL, 0);
 }
+
+bool mf_block_same_id(mf_block *a, uint32_t ra, mf_block *b, uint32_t rb)
+{
+    mf_id x = mf_block_id(a, ra), y = mf_block_id(b, rb);
+    return x.data && y.data && mf_id_equal(x, y);
+}
+
+bool mf_block_same_key(const mf_block *a, uint32_t ra, const mf_block *b, uint32_t rb)
+{
+    mf_slice sa[MF_SCOPE_MAX], sb[MF_SCOPE_MAX], ka = mf_block_key(a, ra), kb = mf_block_key(b, rb);
+    uint32_t na = mf_block_scope(a, ra, sa), nb = mf_block_scope(b, rb, sb);
+    if (!ka.data || !kb.data || !mf_slice_equal(ka, kb) || na != nb)
+        return false;
+    for (uint32_t i = 0; i < na; i++)
+        if (!mf_slice_equal(sa[i], sb[i]))
+            return false;
+    return true;
+}

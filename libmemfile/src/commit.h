@@ -86,6 +86,8 @@ typedef struct mf_history {
     mf_salt_node *nodes;
 } mf_history;
 
+/* A commit as the row it would be folded to; slices are the commit's. */
+void mf_history_row_of(mf_history_row *row, const mf_commit *commit);
 void mf_history_encode(mf_buffer *out, const mf_history *history);
 int mf_history_decode(mf_history *history, mf_slice head, mf_arena *arena, uint64_t offset, memfile_error *err);
 

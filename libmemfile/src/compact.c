@@ -6,7 +6,7 @@
  * locked and renamed over the old one. Whatever fails before the rename leaves the
  * old file as it was. */
 #include "handle.h"
-#include "walk.h"
+#include "verify.h"
 
 #define SPILL_ITEMS ((size_t)600000)
 #define HISTORY_ROWS 8192u
@@ -651,7 +651,7 @@ static int check_new(compaction *c)
     o.context = c;
     int rc = mf_io_file_again(c->new.io, &again, c->err);
     if (rc == MEMFILE_OK)
-        rc = mf_verify_io(again, &o, &result, c->err);
+        rc = mf_verify_run(again, &o, NULL, &result, c->err);
     if (rc == MEMFILE_OK && memcmp(result.history_digest, c->old.state->history_digest, 32) != 0)
         rc = mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE,
                      "the new file has another history digest than the old one: the old one's entries are not what "

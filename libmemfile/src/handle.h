@@ -34,7 +34,4 @@ memfile_environment mf_environment_or_system(const memfile_environment *environm
 void mf_handle_let_go(memfile *mf);
 /* After `rc`: was the index damaged, and could reading be set up without it? */
 bool mf_handle_fall_back(memfile *mf, int rc);
-/* memfile_verify over an open file, which it closes. */
-int mf_verify_io(mf_io *io, const memfile_verify_options *options, memfile_verify_result *result, memfile_error *err);
-
 #endif

@@ -14,6 +14,21 @@ static void put_column(mf_buffer *out, columns *c)
     c->n = 0;
 }
 
+void mf_history_row_of(mf_history_row *row, const mf_commit *k)
+{
+    memset(row, 0, sizeof *row);
+    row->flags = k->flags & (MF_COMMIT_PARENTS | MF_COMMIT_AUTHOR | MF_COMMIT_EXTRA | MF_COMMIT_SALT | MF_COMMIT_ORDER |
+                             MF_COMMIT_SIGNATURES);
+    row->count = k->entry_count;
+    row->order = k->order;
+    row->time_us = k->time_us;
+    row->salt_index = k->salt_index;
+    row->parents = k->parents;
+    row->author = k->author;
+    row->extra = k->extra;
+    row->signatures = k->signatures;
+}
+
 void mf_history_encode(mf_buffer *out, const mf_history *h)
 {
     columns c = {(uint64_t *)mf_alloc(out->mem, ((size_t)h->row_count + 1) * sizeof(uint64_t)), 0};

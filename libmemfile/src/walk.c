@@ -89,6 +89,14 @@ static void add_gap(mf_walk_group *g, uint64_t start, uint64_t end)
         g->gaps[MF_WALK_GAPS_MAX - 1].end = end;
 }
 
+static bool in_gap(const mf_walk_group *g, uint64_t offset)
+{
+    for (uint32_t i = 0; i < g->gap_count; i++)
+        if (offset >= g->gaps[i].start && offset < g->gaps[i].end)
+            return true;
+    return false;
+}
+
 /* Looks for the VOID that names everything from the group's start on, behind
  * `from`, where something is unsound. *at = 0 if there is none. */
 static int find_void(mf_walk *w, const mf_walk_group *g, uint64_t from, uint64_t *at, memfile_error *err)
@@ -176,6 +184,10 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             at = next;
             continue;
         }
+        if (thorough && s.previous_commit >= g->start && in_gap(g, s.previous_commit)) {
+            g->lost_commit = s.previous_commit; /* its own header is damaged: the group ended there */
+            break;
+        }
         rc = is_void_of(w, g, &s, &is_void, err);
         if (rc != MEMFILE_OK)
             return rc;
@@ -233,8 +245,8 @@ int mf_walk_group_next(mf_walk *w, mf_walk_group *g, memfile_error *err)
     if (rc != MEMFILE_OK)
         return rc;
     w->at = g->end;
-    if (g->commit_offset)
-        w->previous_commit = g->commit_offset;
+    if (g->commit_offset || g->lost_commit)
+        w->previous_commit = g->commit_offset ? g->commit_offset : g->lost_commit;
     return MEMFILE_OK;
 }
 

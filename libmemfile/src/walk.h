@@ -17,6 +17,7 @@ typedef struct mf_walk_group {
     uint64_t first_segment;   /* behind the void, if there is one */
     uint64_t commit_offset;   /* 0: no sound commit header was found up to the end */
     mf_segment commit;
+    uint64_t lost_commit;     /* what later segments name as the commit that stood here; 0: none */
     uint64_t end;             /* of the commit, or where the walk ended */
     uint64_t previous_commit;
     uint32_t gap_count;       /* places without a sound header */

@@ -24,22 +24,6 @@ int mf_batch_row_of(mf_writer *w, uint64_t entry, mf_object **o, uint32_t *row, 
     return rc;
 }
 
-static bool same_key(mf_object *a, uint32_t ra, mf_object *b, uint32_t rb, unsigned kind)
-{
-    if (kind == MF_ITEM_ID) {
-        mf_id x = mf_block_id(&a->block, ra), y = mf_block_id(&b->block, rb);
-        return x.data && y.data && mf_id_equal(x, y);
-    }
-    mf_slice sa[MF_SCOPE_MAX], sb[MF_SCOPE_MAX], ka = mf_block_key(&a->block, ra), kb = mf_block_key(&b->block, rb);
-    uint32_t na = mf_block_scope(&a->block, ra, sa), nb = mf_block_scope(&b->block, rb, sb);
-    if (!ka.data || !kb.data || !mf_slice_equal(ka, kb) || na != nb)
-        return false;
-    for (uint32_t i = 0; i < na; i++)
-        if (!mf_slice_equal(sa[i], sb[i]))
-            return false;
-    return true;
-}
-
 /* Do two entries have the same id, or the same scope and key? */
 static int confirm_pair(mf_writer *w, unsigned kind, uint64_t before, uint64_t after, bool *same, memfile_error *err)
 {
@@ -50,7 +34,8 @@ static int confirm_pair(mf_writer *w, unsigned kind, uint64_t before, uint64_t a
     if (rc == MEMFILE_OK)
         rc = mf_batch_row_of(w, after, &b, &rb, err);
     if (rc == MEMFILE_OK)
-        *same = same_key(a, ra, b, rb, kind);
+        *same = kind == MF_ITEM_ID ? mf_block_same_id(&a->block, ra, &b->block, rb)
+                                 : mf_block_same_key(&a->block, ra, &b->block, rb);
     mf_store_release(w->store, a);
     mf_store_release(w->store, b);
     return rc;

@@ -1,0 +1,143 @@
+/* verify: what checking a whole file is made of. SPEC 15.5. Shared by verify.c (the
+ * chain of commits), verify_block.c (blocks of entries, on threads) and
+ * verify_index.c (the newest commit's index against the entries); recover asks it
+ * what is sound. */
+#ifndef MF_VERIFY_H
+#define MF_VERIFY_H
+
+#include "fold.h"
+#include "handle.h"
+#include "walk.h"
+
+typedef struct mf_sum {
+    uint64_t count, total;
+} mf_sum;
+
+/* An entry that names a content. */
+typedef struct mf_named {
+    uint8_t root[32];
+    uint64_t length, entry;
+} mf_named;
+
+/* A content that is whole. */
+typedef struct mf_whole {
+    uint8_t root[32];
+    uint64_t length, number;
+} mf_whole;
+
+/* One block on its way through the pool. */
+typedef struct mf_verify_job {
+    mf_segment segment;
+    uint8_t *raw;
+    size_t raw_capacity;
+    const mf_dictionary *dictionary;
+    uint64_t first_entry;
+    uint64_t missing; /* entries that are missing before it */
+    uint8_t (*salts)[MF_SALT_LENGTH];
+    bool have_salts;
+    uint32_t tag;
+    uint64_t seed;
+    uint32_t rows;
+    /* out */
+    uint8_t (*leaves)[32];
+    mf_sum sums[MF_ITEM_COMMIT + 1];
+    mf_named *named;
+    uint32_t named_count;
+    size_t named_capacity;
+    int rc;
+    memfile_error error;
+} mf_verify_job;
+
+typedef struct mf_verify_worker {
+    mf_compressor compressor;
+    mf_arena arena;
+    mf_record *record;
+    mf_buffer core, content;
+    mf_items items;
+} mf_verify_worker;
+
+/* What recover wants to know, in the order of the file. Both return MEMFILE_OK or a
+ * code that ends the verification. */
+typedef struct mf_verify_listener {
+    void *context;
+    /* a block whose every entry is sound */
+    int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows);
+    /* at the end: an entry of such a block whose content is not whole */
+    int (*broken)(void *context, uint64_t entry);
+} mf_verify_listener;
+
+typedef struct mf_verify {
+    const memfile_verify_options *options;
+    const mf_verify_listener *listener; /* NULL: none */
+    memfile_verify_result *result;
+    memfile_error *err;
+    mf_store store;
+    bool loaded; /* the newest commit's state could be read */
+    mf_mem mem;
+    mf_walk walk;
+    unsigned threads;
+    mf_pool *pool;
+    mf_verify_worker *workers;
+    mf_verify_job **free_jobs;
+    unsigned free_count, job_count;
+    /* the stored digest up to the commit at hand; not known behind damage, until a FULL
+     * commit says it */
+    uint8_t stored_digest[32];
+    bool stored_known;
+    /* the commits: number and order of the newest, entries that are due next */
+    uint64_t number, order, entries;
+    bool any_commit;
+    uint64_t damaged_at; /* newest place that was found unsound, for what is missing later */
+    mf_fold fold;
+    bool history_known; /* fold follows from sound entries alone, since the last commit that said it */
+    /* folded commits: ahead for salts, behind for digests */
+    mf_history_cursor salts, commits;
+    uint64_t salt_left, salt_index; /* of the commit whose salts are due */
+    bool folding;
+    uint64_t leaf_left, leaf_number, folded_entries; /* of the folded commit at hand; up to it */
+    mf_history_row leaf_row;
+    /* sums */
+    uint64_t seed;
+    mf_sum expected[MF_ITEM_COMMIT + 1], found[MF_ITEM_COMMIT + 1];
+    /* contents */
+    uint64_t object_number, chunk_index, object_length;
+    bool in_object;
+    mf_tree object_tree;
+    mf_whole *wholes;
+    mf_named *named;
+    size_t whole_count, whole_capacity, named_count, named_capacity;
+    uint64_t next_progress;
+} mf_verify;
+
+/* ---- verify.c */
+void mf_verify_find(mf_verify *v, int code, uint64_t offset, uint64_t length, uint64_t first_entry,
+                    uint64_t entry_count, const char *message);
+void mf_verify_find_error(mf_verify *v, const memfile_error *error, uint64_t length);
+/* Is this about the file, so that verify goes on, rather than about us? */
+bool mf_verify_about_file(int rc);
+/* All of it. Takes over io. listener: NULL, or who wants to know what is sound. */
+int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_verify_listener *listener,
+                  memfile_verify_result *result, memfile_error *err);
+
+/* ---- verify_block.c */
+int mf_verify_make_workers(mf_verify *v);
+void mf_verify_free_workers(mf_verify *v);
+/* Gives a checked RECORDS or INLINE COMMIT segment to the pool. */
+int mf_verify_give_block(mf_verify *v, const mf_segment *segment, const uint8_t *raw);
+/* Waits until every block that was given is taken into account. */
+int mf_verify_drain(mf_verify *v);
+/* Entries from v->entries to `next` are missing: a finding, and their salts pass by. */
+int mf_verify_miss(mf_verify *v, uint64_t next);
+/* The same for their leaves; after all blocks before them were taken into account. */
+int mf_verify_miss_leaves(mf_verify *v, uint64_t count);
+/* Ends folded commits that are complete now. */
+int mf_verify_fold(mf_verify *v);
+/* Ends a commit of the file's own. */
+int mf_verify_end_commit(mf_verify *v, uint64_t number, const mf_history_row *row);
+
+/* ---- verify_index.c */
+void mf_verify_expect(mf_verify *v, unsigned kind, uint64_t key, uint64_t value);
+void mf_verify_add_sum(mf_sum *sum, uint64_t seed, unsigned kind, uint64_t key, uint64_t value);
+int mf_verify_index(mf_verify *v);
+
+#endif
