@@ -40,6 +40,36 @@ static void make_large(const char *path)
     free(text);
 }
 
+static int count_commit(void *context, const memfile_commit_info *commit)
+{
+    assert_true(commit->number < 1u << 20);
+    ++*(int *)context;
+    return MEMFILE_OK;
+}
+
+/* Whatever the file is like: each reading call ends, and none crashes. */
+static void read_all(const char *path)
+{
+    memfile *mf;
+    memfile_cursor *c;
+    const memfile_entry *entry;
+    memfile_info info;
+    const char *json;
+    size_t length;
+    int commits = 0;
+    if (memfile_open(path, MEMFILE_READ, NULL, &mf, NULL) != MEMFILE_OK)
+        return;
+    memfile_get_info(mf, &info, sizeof info);
+    memfile_log(mf, count_commit, &commits);
+    memfile_get(mf, "a", 1, MEMFILE_NEWEST, &entry);
+    if (memfile_list(mf, NULL, &c) == MEMFILE_OK) {
+        while (memfile_cursor_next(c, &entry) == MEMFILE_OK)
+            memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
+        memfile_cursor_close(c);
+    }
+    memfile_close(mf);
+}
+
 static void every_flipped_byte_is_found(void **state)
 {
     (void)state;
@@ -62,6 +92,8 @@ static void every_flipped_byte_is_found(void **state)
                 int rc = verify_path(copy, NULL);
                 if (rc != MEMFILE_E_DAMAGED && !(i < 80 && rc == MEMFILE_E_NOT_MEMFILE))
                     fail_msg("file %d: byte %zu, bit %d: %s", which, i, bit, memfile_strerror(rc));
+                if (bit % 3 == 0)
+                    read_all(copy);
                 bytes[i] ^= (uint8_t)(1 << bit);
             }
         free(bytes);
@@ -428,6 +460,86 @@ static void damage_to_index_and_footer_costs_nothing(void **state)
     free(bytes);
 }
 
+/* A text over 32 KiB, whose places only the index tells, and the index is damaged. */
+static void a_content_is_read_without_an_index(void **state)
+{
+    (void)state;
+    const char *path = temp_path("content"), *copy = temp_path("content2");
+    size_t length, at = MF_HEADER_LENGTH, text_length = 300000, tried = 0, json_length;
+    mf_header header;
+    memfile_error e;
+    const char *json;
+    char *text = (char *)malloc(text_length + 1);
+    uint64_t random = 7;
+    for (size_t i = 0; i < text_length; i++)
+        text[i] = (char)('a' + next_random(&random) % 26);
+    text[text_length] = '\0';
+    memfile *mf = create_file(path);
+    put_text(mf, "long", text);
+    put_text(mf, "short", "a short one");
+    commit_ok(mf);
+    put_text(mf, "last", "the last one");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(mf_header_decode(&header, bytes, length, &e), MEMFILE_OK);
+    for (mf_segment s; at < length; at += (size_t)mf_segment_total(&s)) {
+        assert_int_equal(mf_segment_decode(&s, bytes + at, at, mf_header_tag(&header), &e), MEMFILE_OK);
+        if (s.type != MF_TYPE_INDEX)
+            continue;
+        tried++;
+        bytes[at + 70] ^= 1;
+        write_file(copy, bytes, length);
+        bytes[at + 70] ^= 1;
+        const memfile_entry *entry;
+        mf = open_file(copy, MEMFILE_READ);
+        assert_int_equal(memfile_get(mf, "long", 4, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+        assert_int_equal(memfile_entry_json(mf, entry, UINT64_MAX, &json, &json_length), MEMFILE_OK);
+        assert_true(json_length > text_length);
+        assert_memory_equal(strstr(json, "\"text\":\"") + 8, text, text_length);
+        memfile_close(mf);
+    }
+    assert_true(tried > 0);
+    free(bytes);
+    free(text);
+}
+
+/* What is not found may have stood in what cannot be read: that is not the same as "there is none". */
+static void what_may_be_lost_is_not_called_missing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("maybe");
+    size_t length, ends[8];
+    const memfile_entry *entry;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 4; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        put_text(mf, id, "something to be known");
+        commit_ok(mf);
+        memfile_info info;
+        memfile_get_info(mf, &info, sizeof info);
+        ends[i] = (size_t)info.committed_bytes;
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    for (int i = 0; i < 4; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        bytes[ends[i] - 40] ^= 8;
+        write_file(path, bytes, length);
+        mf = open_file(path, MEMFILE_READ);
+        assert_int_equal(memfile_get(mf, id, 2, MEMFILE_NEWEST, &entry), MEMFILE_E_DAMAGED);
+        memfile_close(mf);
+        bytes[ends[i] - 40] ^= 8;
+    }
+    write_file(path, bytes, length);
+    mf = open_file(path, MEMFILE_READ);
+    assert_int_equal(memfile_get(mf, "none", 4, MEMFILE_NEWEST, &entry), MEMFILE_E_NOT_FOUND);
+    memfile_close(mf);
+    free(bytes);
+}
+
 static void a_memory_that_holds_a_memfile_confuses_nobody(void **state)
 {
     (void)state;
@@ -527,6 +639,8 @@ int main(void)
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
         cmocka_unit_test(damage_to_index_and_footer_costs_nothing),
+        cmocka_unit_test(a_content_is_read_without_an_index),
+        cmocka_unit_test(what_may_be_lost_is_not_called_missing),
         cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),
         cmocka_unit_test(a_history_digest_that_lies_is_found),
         cmocka_unit_test(newer_versions_are_told_from_damage),

@@ -404,6 +404,66 @@ static void compaction_keeps_history_and_numbers(void **state)
     }
 }
 
+typedef struct seen_log {
+    uint64_t numbers[16];
+    uint8_t digests[16][32];
+    int has[16], count;
+} seen_log;
+
+static int see_commit(void *context, const memfile_commit_info *commit)
+{
+    seen_log *seen = (seen_log *)context;
+    assert_true(seen->count < 16);
+    seen->numbers[seen->count] = commit->number;
+    seen->has[seen->count] = commit->has_digest;
+    memcpy(seen->digests[seen->count++], commit->digest, 32);
+    return MEMFILE_OK;
+}
+
+/* The newest folded commit is the one whose digest the compaction wrote down; it stays
+ * that one, whatever is put later. */
+static void the_log_of_a_compacted_file_stays_true(void **state)
+{
+    (void)state;
+    const char *path = temp_path("log");
+    memfile *mf = create_file(path);
+    memfile_info before, info;
+    for (int i = 0; i < 3; i++) {
+        put_text(mf, "x", "again and again");
+        commit_ok(mf);
+    }
+    memfile_get_info(mf, &before, sizeof before);
+    assert_int_equal(before.superseded, 2);
+    memfile_close(mf);
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    mf = open_file(path, MEMFILE_WRITE);
+    memfile_get_info(mf, &info, sizeof info);
+    assert_true(info.last_commit_us == before.last_commit_us);
+    for (int i = 0; i < 2; i++) {
+        put_text(mf, "x", "after");
+        commit_ok(mf);
+    }
+    seen_log seen = {0};
+    assert_int_equal(memfile_log(mf, see_commit, &seen), MEMFILE_OK);
+    assert_int_equal(seen.count, 6); /* the genesis is one */
+    assert_int_equal(seen.numbers[2], 3);
+    assert_true(seen.has[2] && !seen.has[3]);
+    assert_memory_equal(seen.digests[2], before.history_digest, 32);
+    char hex[65];
+    uint64_t number;
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.superseded, 4);
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", info.history_digest[i]);
+    assert_int_equal(memfile_find_commit(mf, hex, &number), MEMFILE_OK);
+    assert_int_equal(number, 5);
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", before.history_digest[i]);
+    assert_int_equal(memfile_find_commit(mf, hex, &number), MEMFILE_OK);
+    assert_int_equal(number, 3);
+    memfile_close(mf);
+}
+
 static void one_commit_costs_what_it_adds(void **state)
 {
     (void)state;
@@ -807,6 +867,7 @@ int main(void)
         cmocka_unit_test(a_text_stream_must_be_utf8_across_its_pieces),
         cmocka_unit_test(a_reader_keeps_its_snapshot_until_it_refreshes),
         cmocka_unit_test(compaction_keeps_history_and_numbers),
+        cmocka_unit_test(the_log_of_a_compacted_file_stays_true),
         cmocka_unit_test(one_commit_costs_what_it_adds),
         cmocka_unit_test(opening_and_getting_read_little),
         cmocka_unit_test(a_writer_waits_for_the_lock_and_then_says_busy),

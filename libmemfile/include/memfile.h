@@ -361,7 +361,7 @@ typedef struct memfile_info {
     uint64_t unfinished_bytes; /* behind it */
     int unfinished_is_damage;  /* SPEC 14.3 */
     uint64_t commits, entries, objects;
-    uint64_t superseded;       /* by a later entry; the newest, up to 64, commits are not counted yet */
+    uint64_t superseded;       /* by a later entry */
     uint64_t runs, index_bytes, dictionaries;
     int64_t last_commit_us;
     uint32_t format_version;

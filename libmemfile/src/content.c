@@ -161,6 +161,8 @@ static int find_chunk(mf_store *st, const mf_items *items, uint64_t object, uint
                       memfile_error *err)
 {
     uint64_t key = object << 24 | index;
+    if (!items)
+        items = st->state->contents;
     size_t low = 0, count = items ? items->kind[MF_ITEM_CHUNK].count : 0;
     *offset = 0;
     for (size_t high = count; low < high;) { /* they were added in order */
@@ -247,6 +249,17 @@ static int object_has_root(mf_store *st, const mf_items *items, uint64_t object,
 /* Next candidate for the root below *object in the runs. */
 static int next_candidate(mf_store *st, uint32_t *run, uint64_t key, uint64_t *object, memfile_error *err)
 {
+    const mf_items *known = st->state->contents;
+    if (known) { /* without an index: the largest number below *object */
+        uint64_t best = UINT64_MAX;
+        for (size_t i = 0; i < known->kind[MF_ITEM_OBJECT].count; i++) {
+            mf_pair p = known->kind[MF_ITEM_OBJECT].pairs[i];
+            if (p.key == key && p.value < *object && (best == UINT64_MAX || p.value > best))
+                best = p.value;
+        }
+        *object = best;
+        return best == UINT64_MAX ? MEMFILE_DONE : MEMFILE_OK;
+    }
     while (*run > 0) {
         mf_item target = {MF_ITEM_OBJECT, key, *object ? *object - 1 : 0}, found;
         if (*object > 0) {

@@ -444,3 +444,30 @@ int mf_store_fate(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, me
     }
     return MEMFILE_DONE;
 }
+
+int mf_store_superseded(mf_store *st, uint64_t *count, memfile_error *err)
+{
+    mf_items fates;
+    *count = st->state->footer.superseded;
+    int rc = mf_state_tail_count(st->state) > 0 ? mf_store_tail_fates(st, err) : MEMFILE_OK;
+    if (rc != MEMFILE_OK || mf_state_tail_count(st->state) == 0)
+        return rc;
+    mf_items_init(&fates, st->mem);
+    for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++)
+        mf_items_add(&fates, MF_ITEM_FATE, st->tail_items.kind[MF_ITEM_FATE].pairs[i].key,
+                     st->tail_items.kind[MF_ITEM_FATE].pairs[i].value);
+    mf_items_sort(&fates);
+    const mf_pair *pairs = fates.kind[MF_ITEM_FATE].pairs;
+    for (size_t i = 0; rc >= 0 && i < fates.kind[MF_ITEM_FATE].count; i++) {
+        uint64_t by;
+        if (i > 0 && pairs[i - 1].key == pairs[i].key)
+            continue;
+        /* one that was superseded before the tail is counted by the footer */
+        rc = st->state->blocks ? MEMFILE_DONE : mf_store_fate(st, pairs[i].key, st->state->footer.indexed_entries, &by, err);
+        *count += rc == MEMFILE_DONE;
+    }
+    if (rc >= 0)
+        rc = fates.failed ? mf_fail_memory(err) : MEMFILE_OK;
+    mf_items_free(&fates);
+    return rc;
+}

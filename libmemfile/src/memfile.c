@@ -108,7 +108,7 @@ static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *er
     mf->open = rc == MEMFILE_OK;
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
-    if (rc == MEMFILE_E_DAMAGED && mf->settings.strictness != MEMFILE_STRICT)
+    if (rc == MEMFILE_E_DAMAGED && mf->open && mf->settings.strictness != MEMFILE_STRICT)
         rc = mf_store_rebuild(&mf->store, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
@@ -292,6 +292,12 @@ static int show(memfile *mf, mf_object *o, uint32_t row, const memfile_entry **o
     return MEMFILE_OK;
 }
 
+/* Could an entry that is not found stand in what cannot be read? */
+static bool something_is_lost(const mf_state *s)
+{
+    return s->blocks || s->unfinished_is_damage || s->lost_commits > 0;
+}
+
 static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
 {
     uint8_t binary[16];
@@ -306,6 +312,10 @@ static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, co
     rc = limit == 0 || id_length == 0 || id_length > MF_ID_MAX
              ? MEMFILE_E_NOT_FOUND
              : mf_store_id(&mf->store, mf_id_from_text(id, id_length, binary), limit, &o, &row, &mf->error);
+    if (rc == MEMFILE_E_NOT_FOUND && something_is_lost(mf->store.state))
+        return mf_fail(&mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                       "no entry that can be read has the id '%.*s', but the file is damaged and it may have been lost",
+                       (int)(id_length < 80 ? id_length : 80), id);
     if (rc == MEMFILE_E_NOT_FOUND)
         return mf_fail(&mf->error, rc, MF_NOWHERE, "no entry has the id '%.*s'", (int)(id_length < 80 ? id_length : 80),
                        id);
@@ -348,24 +358,37 @@ int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 
 /* ---- what is known of the file */
 
+static int first_commit(void *context, const memfile_commit_info *commit)
+{
+    *(int64_t *)context = commit->time_us;
+    return MEMFILE_DONE;
+}
+
 int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
 {
     const mf_state *s = mf->store.state;
     memfile_info i;
     memset(&i, 0, sizeof i);
+    int rc = mf_store_superseded(&mf->store, &i.superseded, &mf->error);
+    if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED)
+        return rc;
+    i.last_commit_us = s->time_us;
+    if (!s->commit_is_logical && !s->blocks) { /* that was a compaction: the log knows better */
+        rc = memfile_log(mf, first_commit, &i.last_commit_us);
+        if (rc < 0 && rc != MEMFILE_E_DAMAGED)
+            return rc;
+    }
     i.file_bytes = s->file_size;
     i.committed_bytes = s->end;
     i.unfinished_bytes = s->file_size - s->end;
-    i.unfinished_is_damage = s->unfinished_is_damage || s->lost_commits > 0;
+    i.unfinished_is_damage = something_is_lost(s);
     i.commits = s->number + 1;
     i.entries = s->entries;
-    i.superseded = s->footer.superseded;
     i.objects = s->footer.objects;
     i.runs = s->footer.run_count;
     for (uint32_t r = 0; r < s->footer.run_count; r++)
         i.index_bytes += s->footer.runs[r].total_length;
     i.dictionaries = s->footer.dictionary_count;
-    i.last_commit_us = s->time_us;
     i.format_version = mf->store.header.format_version;
     i.sealed = mf->store.header.suite != MF_SUITE_PLAIN;
     memcpy(i.memory_id, mf->store.header.memory_id, 16);
@@ -395,7 +418,7 @@ static void fill_author(memfile_commit_info *info, mf_slice author)
 }
 
 /* The folded commits of a compacted file, newest first. */
-static int log_histories(memfile *mf, uint64_t newest, int (*callback)(void *, const memfile_commit_info *),
+static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32], int (*callback)(void *, const memfile_commit_info *),
                          void *context)
 {
     const mf_footer *f = &mf->store.state->footer;
@@ -442,7 +465,7 @@ static int log_histories(memfile *mf, uint64_t newest, int (*callback)(void *, c
                 fill_author(&info, h.rows[i].author);
                 if (info.number == newest) {
                     info.has_digest = 1;
-                    memcpy(info.digest, st->state->history_digest, 32);
+                    memcpy(info.digest, digest, 32);
                 }
                 rc = callback(context, &info);
             }
@@ -486,11 +509,14 @@ int memfile_log(memfile *mf, int (*callback)(void *context, const memfile_commit
         }
         bool first = s.previous_commit == 0;
         uint64_t number = rc == MEMFILE_OK ? k.number : 0;
+        uint8_t digest[32] = {0};
+        if (rc == MEMFILE_OK)
+            memcpy(digest, k.history_digest, 32);
         mf_free(&mf->mem, raw);
         if (rc != MEMFILE_OK)
             return rc;
         if (first)
-            return st->state->footer.history_count ? log_histories(mf, number, callback, context) : MEMFILE_OK;
+            return st->state->footer.history_count ? log_histories(mf, number, digest, callback, context) : MEMFILE_OK;
         if (s.previous_commit >= at)
             return mf_fail(&mf->error, MEMFILE_E_DAMAGED, at, "the commit at offset %llu names a later one before it",
                            (unsigned long long)at);

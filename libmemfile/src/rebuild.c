@@ -5,6 +5,10 @@
 
 typedef struct rebuilding {
     mf_store *store;
+    bool in_content; /* a content whose chunks followed each other so far */
+    uint64_t content, chunks;
+    mf_tree tree;
+    uint8_t *chunk;
     mf_walk walk;
     mf_state state;
     size_t capacity;
@@ -52,6 +56,40 @@ static int note_dictionary(rebuilding *r, const mf_segment *s, mf_slice head, mf
     return rc;
 }
 
+static void end_content(rebuilding *r)
+{
+    uint8_t root[32];
+    if (r->in_content && r->chunks > 0) {
+        mf_tree_root(&r->tree, root);
+        mf_items_add(r->state.contents, MF_ITEM_OBJECT, mf_load64(root), r->content);
+    }
+    r->in_content = false;
+}
+
+static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slice stored)
+{
+    uint8_t hash[32];
+    memfile_error why;
+    mf_cursor c = mf_cursor_of(head.data, head.length);
+    uint64_t number = mf_get_varint_max(&c, MF_ENTRIES_MAX - 1), index = mf_get_varint_max(&c, MF_CHUNKS_MAX - 1);
+    bool sound = mf_cursor_finished(&c) && s->raw_length > 0 && s->raw_length <= MF_CHUNK_LENGTH &&
+                 s->codec != MF_CODEC_ZSTD_DICTIONARY &&
+                 mf_segment_content(s, stored, &r->store->compressor, NULL, r->chunk, &why) == MEMFILE_OK;
+    if (!sound || index != r->chunks || number != r->content || !r->in_content) {
+        end_content(r);
+        if (!sound || index != 0)
+            return MEMFILE_OK;
+        r->in_content = true;
+        r->content = number;
+        r->chunks = 0;
+        mf_tree_init(&r->tree, MF_ENTRIES_FANOUT);
+    }
+    mf_digest(hash, MF_LABEL_CHUNK, r->chunk, s->raw_length);
+    mf_tree_add(&r->tree, hash);
+    mf_items_add(r->state.contents, MF_ITEM_CHUNK, number << 24 | r->chunks++, s->offset / 8);
+    return r->state.contents->failed ? mf_fail_memory(r->err) : MEMFILE_OK;
+}
+
 static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
 {
     mf_commit k;
@@ -75,6 +113,9 @@ static int note_segment(rebuilding *r, const mf_segment *s, const uint8_t *raw)
     mf_slice head, stored;
     if (mf_segment_check(s, raw, &why) != MEMFILE_OK || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
         return MEMFILE_OK;
+    if (s->type == MF_TYPE_CHUNK)
+        return note_chunk(r, s, head, stored);
+    end_content(r);
     if (s->type == MF_TYPE_COMMIT)
         return note_commit(r, s, head);
     if (s->type == MF_TYPE_DICTIONARY)
@@ -122,6 +163,15 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
         return mf_fail_memory(err);
     r->store = st;
     r->err = err;
+    r->chunk = (uint8_t *)mf_alloc(st->mem, MF_CHUNK_LENGTH);
+    r->state.contents = (mf_items *)mf_alloc(st->mem, sizeof *r->state.contents);
+    if (!r->chunk || !r->state.contents) {
+        mf_free(st->mem, r->chunk);
+        mf_free(st->mem, r->state.contents);
+        mf_free(st->mem, r);
+        return mf_fail_memory(err);
+    }
+    mf_items_init(r->state.contents, st->mem);
     if (mf_tail_find(st, size, &newest, &damage, &why) == MEMFILE_OK &&
         mf_tail_counts(st, newest, size, &end, &why) != MEMFILE_OK)
         end = size;
@@ -129,6 +179,10 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&r->walk, &g, err)) == MEMFILE_OK)
         rc = note_group(r, &g);
     mf_walk_close(&r->walk);
+    end_content(r);
+    mf_items_sort(r->state.contents);
+    if (rc == MEMFILE_DONE && r->state.contents->failed)
+        rc = mf_fail_memory(err);
     if (rc == MEMFILE_DONE && !r->state.blocks)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_HEADER_LENGTH, "no sound entry was found in the file");
     if (rc == MEMFILE_DONE) {
@@ -145,6 +199,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     } else {
         mf_state_free(&r->state, st->mem);
     }
+    mf_free(st->mem, r->chunk);
     mf_free(st->mem, r);
     return rc;
 }

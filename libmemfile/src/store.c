@@ -581,6 +581,10 @@ void mf_state_free(mf_state *state, const mf_mem *mem)
     mf_free(mem, state->blocks);
     state->blocks = NULL;
     state->block_count = 0;
+    if (state->contents)
+        mf_items_free(state->contents);
+    mf_free(mem, state->contents);
+    state->contents = NULL;
 }
 
 void mf_store_forget_tail(mf_store *st)

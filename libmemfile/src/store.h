@@ -54,6 +54,7 @@ typedef struct mf_state {
      * is sound, by a walk over the file (rebuild.c). Reading only. */
     mf_tail_commit *blocks;
     uint32_t block_count;
+    mf_items *contents;     /* with blocks: OBJECT and CHUNK items of the contents that are whole */
     uint64_t lost_commits;  /* damaged ones in the tail */
     uint64_t file_size;     /* when it was looked at */
     bool unfinished_is_damage;
@@ -146,6 +147,8 @@ int mf_store_tail_items(mf_store *store, memfile_error *err);
 int mf_store_tail_fates(mf_store *store, memfile_error *err);
 /* FATE items of one entry, superseder below `limit`: *by, or MEMFILE_DONE. */
 int mf_store_fate(mf_store *store, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err);
+/* How many entries some later one supersedes. */
+int mf_store_superseded(mf_store *store, uint64_t *count, memfile_error *err);
 /* Finds entries that `row` of the block supersedes and adds their FATE items. */
 int mf_store_add_fates(mf_store *store, mf_items *items, mf_object *object, uint32_t row, memfile_error *err);
 
