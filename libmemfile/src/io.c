@@ -108,7 +108,7 @@ static void memory_write_behind(mf_io *io, uint64_t offset, uint64_t length)
     (void)io, (void)offset, (void)length;
 }
 
-static const mf_io_functions memory_functions = {
+const mf_io_functions mf_io_read_only = {
     memory_read, memory_write,  memory_sync,  memory_size, memory_allocate, memory_write_behind,
     memory_lock, memory_unlock, memory_look, memory_sync, memory_close,
 };
@@ -119,7 +119,7 @@ int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io 
     memory_io *m = (memory_io *)mf_alloc_zero(mem, sizeof *m);
     if (!m)
         return mf_fail_memory(err);
-    m->io.functions = &memory_functions;
+    m->io.functions = &mf_io_read_only;
     m->data = (const uint8_t *)data;
     m->length = length;
     m->mem = mem;

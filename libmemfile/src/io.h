@@ -69,6 +69,8 @@ int mf_io_file_links(mf_io *io, uint64_t *links, memfile_error *err);
 int64_t mf_system_now_us(void);
 
 /* ---- memory, read-only: the bytes are the caller's */
+/* Its functions; for others that read only, which put their own read, size and close. */
+extern const mf_io_functions mf_io_read_only;
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err);
 
 #endif

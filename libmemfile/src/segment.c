@@ -3,7 +3,7 @@
 
 #include "checksum.h"
 
-static const uint8_t segment_magic[4] = {0xd3, 'M', 'F', 'S'};
+static const uint8_t segment_magic[4] = {MF_SEGMENT_MAGIC_FIRST, 'M', 'F', 'S'};
 static const uint8_t trailer_magic[4] = {'E', 'S', 'F', 'M'};
 
 bool mf_segment_is_sound_header(const uint8_t *raw, uint64_t offset, uint32_t tag)

@@ -15,6 +15,8 @@ typedef struct mf_segment {
     uint64_t body_checksum;
 } mf_segment;
 
+#define MF_SEGMENT_MAGIC_FIRST 0xd3 /* first byte of every header */
+
 /* Bytes from the first of the header to the end of padding and trailer. */
 static inline uint64_t mf_segment_total(const mf_segment *s)
 {

@@ -1,183 +1,18 @@
-/* writer_index: fates and runs of a batch. SPEC 10.2, 10.7. */
+/* writer_index: runs of a batch. SPEC 10.7. */
 #include "batch.h"
+#include "fates.h"
 
-/* ---- entries of this batch and of the file alike */
+static mf_fates fates_of(mf_writer *w)
+{
+    return (mf_fates){w->store, &w->items, w->spilled_end > w->first_entry ? w->spilled_end : w->first_entry,
+                      w->working.footer.runs, w->working.footer.run_count};
+}
 
 int mf_batch_row_of(mf_writer *w, uint64_t entry, mf_object **o, uint32_t *row, memfile_error *err)
 {
-    if (entry < w->spilled_end || entry < w->first_entry)
-        return mf_store_entry(w->store, entry, o, row, err);
-    const mf_pair *blocks = w->items.kind[MF_ITEM_BLOCK].pairs;
-    size_t low = 0, high = w->items.kind[MF_ITEM_BLOCK].count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (blocks[middle].key <= entry)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0)
-        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "entry %llu is in no block", (unsigned long long)entry);
-    int rc = mf_store_block(w->store, blocks[low - 1].value * 8, o, err);
-    if (rc == MEMFILE_OK)
-        *row = (uint32_t)(entry - (*o)->first_entry);
-    return rc;
+    mf_fates f = fates_of(w);
+    return mf_fates_row_of(&f, entry, o, row, err);
 }
-
-/* Do two entries have the same id, or the same scope and key? */
-static int confirm_pair(mf_writer *w, unsigned kind, uint64_t before, uint64_t after, bool *same, memfile_error *err)
-{
-    mf_object *a = NULL, *b = NULL;
-    uint32_t ra, rb;
-    *same = false;
-    int rc = mf_batch_row_of(w, before, &a, &ra, err);
-    if (rc == MEMFILE_OK)
-        rc = mf_batch_row_of(w, after, &b, &rb, err);
-    if (rc == MEMFILE_OK)
-        *same = kind == MF_ITEM_ID ? mf_block_same_id(&a->block, ra, &b->block, rb)
-                                 : mf_block_same_key(&a->block, ra, &b->block, rb);
-    mf_store_release(w->store, a);
-    mf_store_release(w->store, b);
-    return rc;
-}
-
-/* Notes that `after` supersedes `before`. */
-static int add_fate(mf_writer *w, uint64_t before, uint64_t after, memfile_error *err)
-{
-    mf_items_add(&w->items, MF_ITEM_FATE, before, after);
-    return w->items.failed ? mf_fail_memory(err) : MEMFILE_OK;
-}
-
-/* Entries that are superseded for the first time, among the sorted FATE items. */
-static int count_superseded(mf_writer *w, memfile_error *err)
-{
-    const mf_pair *pairs = w->items.kind[MF_ITEM_FATE].pairs;
-    w->new_superseded = 0;
-    for (size_t i = 0; i < w->items.kind[MF_ITEM_FATE].count; i++) {
-        uint64_t by;
-        int rc = MEMFILE_DONE;
-        if (i > 0 && pairs[i - 1].key == pairs[i].key)
-            continue;
-        if (pairs[i].key < w->spilled_end)
-            rc = mf_store_fate(w->store, pairs[i].key, w->spilled_end, &by, err);
-        if (rc < 0)
-            return rc;
-        w->new_superseded += rc == MEMFILE_DONE;
-    }
-    return MEMFILE_OK;
-}
-
-/* Within the sorted items: equal hashes stand together, values rising. */
-static int fates_inside(mf_writer *w, unsigned kind, uint8_t *resolved, memfile_error *err)
-{
-    const mf_pair *pairs = w->items.kind[kind].pairs;
-    size_t count = w->items.kind[kind].count;
-    for (size_t i = 1; i < count; i++)
-        for (size_t k = i; k-- > 0 && pairs[k].key == pairs[i].key;) {
-            bool same;
-            int rc = confirm_pair(w, kind, pairs[k].value, pairs[i].value, &same, err);
-            if (rc == MEMFILE_OK && same)
-                rc = add_fate(w, pairs[k].value, pairs[i].value, err);
-            if (rc != MEMFILE_OK)
-                return rc;
-            if (same) {
-                resolved[i] = 1;
-                break;
-            }
-        }
-    return MEMFILE_OK;
-}
-
-/* Against one older run: either look each up, or go through both. */
-static int fates_in_run(mf_writer *w, unsigned kind, const mf_run *run, uint8_t *resolved, memfile_error *err)
-{
-    const mf_pair *pairs = w->items.kind[kind].pairs;
-    size_t count = w->items.kind[kind].count;
-    bool together = count > run->entry_count / 16;
-    mf_run_iterator it;
-    mf_item from = {(uint8_t)kind, 0, 0}, item = {0};
-    int rc = MEMFILE_OK;
-    if (count == 0 || run->type != MF_RUN_ITEMS || run->root_length == 0)
-        return MEMFILE_OK;
-    if (!together) {
-        for (size_t i = 0; i < count && rc == MEMFILE_OK; i++) {
-            mf_item target = {(uint8_t)kind, pairs[i].key, UINT64_MAX};
-            while (!resolved[i] && (rc = mf_store_floor(w->store, run, &target, &item, err)) == MEMFILE_OK &&
-                   item.kind == kind && item.key == pairs[i].key) {
-                bool same;
-                rc = confirm_pair(w, kind, item.value, pairs[i].value, &same, err);
-                if (rc == MEMFILE_OK && same)
-                    rc = add_fate(w, item.value, pairs[i].value, err);
-                if (rc != MEMFILE_OK)
-                    return rc;
-                resolved[i] = same;
-                if (item.value == 0)
-                    break;
-                target.value = item.value - 1;
-            }
-            if (rc == MEMFILE_DONE)
-                rc = MEMFILE_OK;
-        }
-        return rc;
-    }
-    rc = mf_run_seek(&it, w->store, run, &from, err);
-    if (rc == MEMFILE_OK)
-        rc = mf_run_next(&it, &item, err);
-    for (size_t i = 0; rc == MEMFILE_OK && item.kind == kind && i < count;) {
-        if (item.key < pairs[i].key) {
-            rc = mf_run_next(&it, &item, err);
-            continue;
-        }
-        if (item.key > pairs[i].key) {
-            i++;
-            continue;
-        }
-        /* Same hash: the run's candidates from the newest down, for each of ours. */
-        uint64_t key = item.key;
-        for (; i < count && pairs[i].key == key && rc == MEMFILE_OK; i++) {
-            mf_item target = {(uint8_t)kind, key, UINT64_MAX}, found;
-            while (!resolved[i] && (rc = mf_store_floor(w->store, run, &target, &found, err)) == MEMFILE_OK &&
-                   found.kind == kind && found.key == key) {
-                bool same;
-                rc = confirm_pair(w, kind, found.value, pairs[i].value, &same, err);
-                if (rc == MEMFILE_OK && same)
-                    rc = add_fate(w, found.value, pairs[i].value, err);
-                if (rc != MEMFILE_OK)
-                    break;
-                resolved[i] = same;
-                if (found.value == 0)
-                    break;
-                target.value = found.value - 1;
-            }
-            if (rc == MEMFILE_DONE)
-                rc = MEMFILE_OK;
-        }
-    }
-    mf_run_iterator_close(&it);
-    return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
-}
-
-/* SPEC 10.2: FATE items for all entries that have items now. Everything must
- * have been drained. */
-static int find_fates(mf_writer *w, memfile_error *err)
-{
-    static const unsigned kinds[] = {MF_ITEM_ID, MF_ITEM_KEY};
-    const mf_footer *f = &w->working.footer;
-    int rc = MEMFILE_OK;
-    for (int i = 0; i < 2 && rc == MEMFILE_OK; i++) {
-        size_t count = w->items.kind[kinds[i]].count;
-        uint8_t *resolved = (uint8_t *)mf_alloc_zero(w->store->mem, count);
-        if (!resolved)
-            return mf_fail_memory(err);
-        rc = fates_inside(w, kinds[i], resolved, err);
-        for (uint32_t r = f->run_count; r-- > 0 && rc == MEMFILE_OK;)
-            rc = fates_in_run(w, kinds[i], &f->runs[r], resolved, err);
-        mf_free(w->store->mem, resolved);
-    }
-    return rc;
-}
-
-/* ---- runs */
 
 static int push_run(mf_writer *w, const mf_run *run, memfile_error *err)
 {
@@ -270,12 +105,13 @@ int mf_batch_write_run(mf_writer *w, uint64_t end, uint64_t commits, memfile_err
         return mf_fail_memory(err);
     w->store->state = &w->working;
     w->working.entries = end > w->working.entries ? end : w->working.entries;
-    int rc = find_fates(w, err);
+    mf_fates fates = fates_of(w);
+    int rc = mf_fates_find(&fates, err);
     mf_items_sort(&w->items);
     if (rc == MEMFILE_OK && w->items.failed)
         rc = mf_fail_memory(err);
     if (rc == MEMFILE_OK)
-        rc = count_superseded(w, err);
+        rc = mf_fates_count(&fates, w->spilled_end, &w->new_superseded, err);
     if (rc == MEMFILE_OK)
         rc = mf_run_write_items(&w->group, &w->items, w->spilled_end, end - w->spilled_end, &run, err);
     if (rc == MEMFILE_OK)

@@ -1,0 +1,172 @@
+/* fates: SPEC 10.2. */
+#include "fates.h"
+
+int mf_fates_row_of(const mf_fates *f, uint64_t entry, mf_object **o, uint32_t *row, memfile_error *err)
+{
+    if (entry < f->from)
+        return mf_store_entry(f->store, entry, o, row, err);
+    const mf_pair *blocks = f->items->kind[MF_ITEM_BLOCK].pairs;
+    size_t low = 0, high = f->items->kind[MF_ITEM_BLOCK].count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (blocks[middle].key <= entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "entry %llu is in no block", (unsigned long long)entry);
+    int rc = mf_store_block(f->store, blocks[low - 1].value * 8, o, err);
+    if (rc == MEMFILE_OK)
+        *row = (uint32_t)(entry - (*o)->first_entry);
+    return rc;
+}
+
+/* Do two entries have the same id, or the same scope and key? */
+static int confirm_pair(const mf_fates *f, unsigned kind, uint64_t before, uint64_t after, bool *same, memfile_error *err)
+{
+    mf_object *a = NULL, *b = NULL;
+    uint32_t ra, rb;
+    *same = false;
+    int rc = mf_fates_row_of(f, before, &a, &ra, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_fates_row_of(f, after, &b, &rb, err);
+    if (rc == MEMFILE_OK)
+        *same = kind == MF_ITEM_ID ? mf_block_same_id(&a->block, ra, &b->block, rb)
+                                 : mf_block_same_key(&a->block, ra, &b->block, rb);
+    mf_store_release(f->store, a);
+    mf_store_release(f->store, b);
+    return rc;
+}
+
+/* Notes that `after` supersedes `before`. */
+static int add_fate(const mf_fates *f, uint64_t before, uint64_t after, memfile_error *err)
+{
+    mf_items_add(f->items, MF_ITEM_FATE, before, after);
+    return f->items->failed ? mf_fail_memory(err) : MEMFILE_OK;
+}
+
+/* Within the sorted items: equal hashes stand together, values rising. */
+static int fates_inside(const mf_fates *f, unsigned kind, uint8_t *resolved, memfile_error *err)
+{
+    const mf_pair *pairs = f->items->kind[kind].pairs;
+    size_t count = f->items->kind[kind].count;
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = i; k-- > 0 && pairs[k].key == pairs[i].key;) {
+            bool same;
+            int rc = confirm_pair(f, kind, pairs[k].value, pairs[i].value, &same, err);
+            if (rc == MEMFILE_OK && same)
+                rc = add_fate(f, pairs[k].value, pairs[i].value, err);
+            if (rc != MEMFILE_OK)
+                return rc;
+            if (same) {
+                resolved[i] = 1;
+                break;
+            }
+        }
+    return MEMFILE_OK;
+}
+
+/* Against one older run: either look each up, or go through both. */
+static int fates_in_run(const mf_fates *f, unsigned kind, const mf_run *run, uint8_t *resolved, memfile_error *err)
+{
+    const mf_pair *pairs = f->items->kind[kind].pairs;
+    size_t count = f->items->kind[kind].count;
+    bool together = count > run->entry_count / 16;
+    mf_run_iterator it;
+    mf_item from = {(uint8_t)kind, 0, 0}, item = {0};
+    int rc = MEMFILE_OK;
+    if (count == 0 || run->type != MF_RUN_ITEMS || run->root_length == 0)
+        return MEMFILE_OK;
+    if (!together) {
+        for (size_t i = 0; i < count && rc == MEMFILE_OK; i++) {
+            mf_item target = {(uint8_t)kind, pairs[i].key, UINT64_MAX};
+            while (!resolved[i] && (rc = mf_store_floor(f->store, run, &target, &item, err)) == MEMFILE_OK &&
+                   item.kind == kind && item.key == pairs[i].key) {
+                bool same;
+                rc = confirm_pair(f, kind, item.value, pairs[i].value, &same, err);
+                if (rc == MEMFILE_OK && same)
+                    rc = add_fate(f, item.value, pairs[i].value, err);
+                if (rc != MEMFILE_OK)
+                    return rc;
+                resolved[i] = same;
+                if (item.value == 0)
+                    break;
+                target.value = item.value - 1;
+            }
+            if (rc == MEMFILE_DONE)
+                rc = MEMFILE_OK;
+        }
+        return rc;
+    }
+    rc = mf_run_seek(&it, f->store, run, &from, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_run_next(&it, &item, err);
+    for (size_t i = 0; rc == MEMFILE_OK && item.kind == kind && i < count;) {
+        if (item.key < pairs[i].key) {
+            rc = mf_run_next(&it, &item, err);
+            continue;
+        }
+        if (item.key > pairs[i].key) {
+            i++;
+            continue;
+        }
+        /* Same hash: the run's candidates from the newest down, for each of ours. */
+        uint64_t key = item.key;
+        for (; i < count && pairs[i].key == key && rc == MEMFILE_OK; i++) {
+            mf_item target = {(uint8_t)kind, key, UINT64_MAX}, found;
+            while (!resolved[i] && (rc = mf_store_floor(f->store, run, &target, &found, err)) == MEMFILE_OK &&
+                   found.kind == kind && found.key == key) {
+                bool same;
+                rc = confirm_pair(f, kind, found.value, pairs[i].value, &same, err);
+                if (rc == MEMFILE_OK && same)
+                    rc = add_fate(f, found.value, pairs[i].value, err);
+                if (rc != MEMFILE_OK)
+                    break;
+                resolved[i] = same;
+                if (found.value == 0)
+                    break;
+                target.value = found.value - 1;
+            }
+            if (rc == MEMFILE_DONE)
+                rc = MEMFILE_OK;
+        }
+    }
+    mf_run_iterator_close(&it);
+    return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+}
+
+int mf_fates_find(const mf_fates *f, memfile_error *err)
+{
+    static const unsigned kinds[] = {MF_ITEM_ID, MF_ITEM_KEY};
+    int rc = MEMFILE_OK;
+    for (int i = 0; i < 2 && rc == MEMFILE_OK; i++) {
+        size_t count = f->items->kind[kinds[i]].count;
+        uint8_t *resolved = (uint8_t *)mf_alloc_zero(f->store->mem, count);
+        if (!resolved)
+            return mf_fail_memory(err);
+        rc = fates_inside(f, kinds[i], resolved, err);
+        for (uint32_t r = f->run_count; r-- > 0 && rc == MEMFILE_OK;)
+            rc = fates_in_run(f, kinds[i], &f->runs[r], resolved, err);
+        mf_free(f->store->mem, resolved);
+    }
+    return rc;
+}
+
+int mf_fates_count(const mf_fates *f, uint64_t indexed, uint64_t *count, memfile_error *err)
+{
+    const mf_pair *pairs = f->items->kind[MF_ITEM_FATE].pairs;
+    *count = 0;
+    for (size_t i = 0; i < f->items->kind[MF_ITEM_FATE].count; i++) {
+        uint64_t by;
+        int rc = MEMFILE_DONE;
+        if (i > 0 && pairs[i - 1].key == pairs[i].key)
+            continue;
+        if (pairs[i].key < indexed)
+            rc = mf_store_fate(f->store, pairs[i].key, indexed, &by, err);
+        if (rc < 0)
+            return rc;
+        *count += rc == MEMFILE_DONE;
+    }
+    return MEMFILE_OK;
+}
