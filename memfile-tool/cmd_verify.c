@@ -3,52 +3,6 @@
 
 #include "tool.h"
 
-#define SHOWN_MAX 1000
-
-typedef struct state {
-    const char *path;
-    bool json;
-    uint64_t shown;
-} state;
-
-static void show(void *context, const memfile_finding *f)
-{
-    state *s = (state *)context;
-    if (s->shown++ >= SHOWN_MAX)
-        return;
-    if (s->json) {
-        printf("%s{\"class\":", s->shown == 1 ? "" : ",");
-        print_json_string(stdout, memfile_strerror(f->code), strlen(memfile_strerror(f->code)));
-        if (f->offset != UINT64_MAX)
-            printf(",\"offset\":%llu", (unsigned long long)f->offset);
-        if (f->length)
-            printf(",\"length\":%llu", (unsigned long long)f->length);
-        if (f->entry_count)
-            printf(",\"first_entry\":%llu,\"entries\":%llu", (unsigned long long)f->first_entry,
-                   (unsigned long long)f->entry_count);
-        if (f->commit_count)
-            printf(",\"first_commit\":%llu,\"commits\":%llu", (unsigned long long)f->first_commit,
-                   (unsigned long long)f->commit_count);
-        printf(",\"message\":");
-        print_json_string(stdout, f->message, strlen(f->message));
-        putchar('}');
-        return;
-    }
-    progress_clear();
-    printf("%s: ", memfile_strerror(f->code));
-    if (f->offset != UINT64_MAX && f->length)
-        printf("offset %llu, %llu bytes: ", (unsigned long long)f->offset, (unsigned long long)f->length);
-    else if (f->offset != UINT64_MAX)
-        printf("offset %llu: ", (unsigned long long)f->offset);
-    if (f->entry_count)
-        printf("entries %llu to %llu: ", (unsigned long long)f->first_entry,
-               (unsigned long long)(f->first_entry + f->entry_count - 1));
-    if (f->commit_count)
-        printf("commits %llu to %llu: ", (unsigned long long)f->first_commit,
-               (unsigned long long)(f->first_commit + f->commit_count - 1));
-    printf("%s\n", f->message);
-}
-
 static void show_progress(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
@@ -57,7 +11,7 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
 
 int run_verify(args *a)
 {
-    state s = {a->positional[0], arg_flag(a, "json"), 0};
+    findings s = {arg_flag(a, "json"), 0};
     memfile_verify_options options = MEMFILE_VERIFY_OPTIONS_INIT;
     memfile_verify_result r;
     memfile_error error;
@@ -66,12 +20,12 @@ int run_verify(args *a)
         return EXIT_USAGE;
     options.quick = arg_flag(a, "quick");
     options.threads = (uint32_t)threads;
-    options.finding = show;
+    options.finding = findings_show;
     options.progress = show_progress;
     options.context = &s;
     if (s.json)
         printf("{\"findings\":[");
-    int rc = memfile_verify(s.path, &options, &r, &error);
+    int rc = memfile_verify(a->positional[0], &options, &r, &error);
     progress_clear();
     bool checked = rc == MEMFILE_OK || r.findings > 0;
     if (s.json) {
@@ -105,6 +59,6 @@ int run_verify(args *a)
     }
     int code = exit_code_of(rc);
     if (rc != MEMFILE_OK && !s.json)
-        code = report(s.path, &error);
+        code = report(a->positional[0], &error);
     return finish_output(code);
 }

@@ -57,6 +57,9 @@ static const option list_options[] = {{"kind", true, "only this kind"},
                                       {NULL, false, NULL}};
 static const option log_options[] = {
     {"limit", true, "at most so many"}, {"json", false, "print JSON Lines"}, {NULL, false, NULL}};
+static const option recover_options[] = {{"threads", true, "threads (default: 2)"},
+                                         {"json", false, "print JSON"},
+                                         {NULL, false, NULL}};
 static const option verify_options[] = {{"quick", false, "checksums of stored bytes only"},
                                         {"threads", true, "threads (default: 2)"},
                                         {"json", false, "print JSON"},
@@ -97,6 +100,11 @@ const verb verbs[] = {
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
      "unfinished.\n\nExample:\n  memfile-tool verify agent.memfile\n",
      verify_options, 1, 1, run_verify},
+    {"recover", "DAMAGED OUT", "write all that is sound to a new file",
+     "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
+     "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
+     "Example:\n  memfile-tool recover agent.memfile rescued.memfile\n",
+     recover_options, 2, 2, run_recover},
     {"compact", "FILE", "write the file anew, as small as it gets",
      "History, digests and entry numbers stay. The new file is verified before it takes\n"
      "the old one's place.\n\nExample:\n  memfile-tool compact agent.memfile --output small.memfile\n",

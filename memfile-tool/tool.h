@@ -88,6 +88,13 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
 /* a/b/c to names; the array is static */
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size);
 
+/* findings.c: the context of a finding callback */
+typedef struct findings {
+    bool json;
+    uint64_t shown;
+} findings;
+void findings_show(void *context, const memfile_finding *finding);
+
 int run_init(struct args *a);
 int run_import(struct args *a);
 int run_export(struct args *a);
@@ -96,6 +103,7 @@ int run_get(struct args *a);
 int run_list(struct args *a);
 int run_log(struct args *a);
 int run_info(struct args *a);
+int run_recover(struct args *a);
 int run_verify(struct args *a);
 int run_compact(struct args *a);
 int run_help(struct args *a);

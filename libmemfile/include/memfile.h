@@ -408,6 +408,8 @@ typedef struct memfile_verify_result {
     uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
     uint64_t segments, commits, entries, findings; /* commits and entries: sound ones */
     uint64_t lost_commits, lost_entries;
+    int header_damaged;  /* all else was checked by what the segments say */
+    int memory_unknown;  /* and the id of the memory went with it */
     uint8_t stored_digest[32];  /* answers: is this copy intact? */
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
 } memfile_verify_result;
@@ -417,6 +419,37 @@ typedef struct memfile_verify_result {
  * DAMAGED: findings tell where. Other errors: it could not be checked. */
 MEMFILE_API int memfile_verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
                                memfile_error *error);
+
+typedef struct memfile_recover_options {
+    size_t struct_size;
+    uint32_t threads;
+    uint32_t compression_level; /* 1 to 19 */
+    void (*finding)(void *context, const memfile_finding *finding);
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    void *context;
+    const memfile_environment *environment;
+} memfile_recover_options;
+
+#define MEMFILE_RECOVER_OPTIONS_INIT \
+    { sizeof(memfile_recover_options), 1, 9, NULL, NULL, NULL, NULL }
+
+typedef struct memfile_recover_result {
+    memfile_verify_result damage; /* of the damaged file, as memfile_verify tells it */
+    uint64_t bytes_after, entries, commits; /* in the new file */
+    int same_history;             /* nothing of it was lost: digests and numbers are the old ones */
+    uint8_t history_digest[32];   /* of the new file */
+} memfile_recover_result;
+
+/* Reads all that is sound in a damaged file, which is opened for reading only, and
+ * writes it to `output`, which must not exist: a new file with an index of its own,
+ * verified before it gets its name. What fails its checksum is never copied. Commits
+ * of which nothing is left are left out; entries and commits are numbered anew behind
+ * the first loss, and the history goes on from there under digests of its own.
+ * OK: nothing was lost (an unfinished append at the end was no commit yet). DAMAGED:
+ * something was, and `output` has the rest. On any other error, and when nothing
+ * sound was found (NOT_MEMFILE), there is no output. */
+MEMFILE_API int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
+                                memfile_recover_result *result, memfile_error *error);
 
 typedef struct memfile_compact_options {
     size_t struct_size;

@@ -177,7 +177,7 @@ static int copy_entries(compaction *c)
         return rc;
     while ((rc = mf_scan_next(&scan, &slot, c->err)) == MEMFILE_OK) {
         for (uint32_t row = 0; row < slot->block.rows && rc == MEMFILE_OK; row++)
-            rc = mf_rewrite_entry(&c->new, &slot->block, row, slot->offset);
+            rc = mf_rewrite_entry(&c->new, &slot->block, row, slot->offset, NULL, NULL);
         if (rc == MEMFILE_OK)
             rc = mf_rewrite_spill(&c->new);
         if (rc != MEMFILE_OK)
@@ -254,7 +254,6 @@ static int make(compaction *c, const char *path)
     mf_io *io;
     if (o->compression_level < 1 || o->compression_level > 19)
         return mf_fail(c->err, MEMFILE_E_MISUSE, MF_NOWHERE, "the compression level is 1 to 19");
-    c->new.mem = c->mem;
     c->new.err = c->err;
     c->new.environment = mf_environment_or_system(o->environment);
     c->new.threads = o->threads < 1 ? 1 : o->threads > 64 ? 64 : o->threads;
@@ -340,7 +339,7 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
     }
     c->options = &o;
     c->err = error ? error : &unused;
-    c->mem = mf_mem_default;
+    c->mem = c->new.mem = mf_mem_default;
     int rc = open_old(c, path);
     if (rc == MEMFILE_OK)
         rc = make(c, path);

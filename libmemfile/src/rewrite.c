@@ -272,7 +272,8 @@ static int room_for_row(mf_rewrite *c)
     return rc;
 }
 
-int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset)
+int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset, const uint8_t *salt,
+                     uint8_t leaf[32])
 {
     int rc = room_for_row(c);
     if (rc != MEMFILE_OK)
@@ -284,7 +285,8 @@ int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offs
         job->cores.length = begun;
         mf_block_builder_add_erased(job->builder, erased);
         c->next_entry++;
-        c->core = mf_slice_of(NULL, 0);
+        if (salt)
+            memcpy(leaf, erased, 32);
         return MEMFILE_OK;
     }
     rc = mf_block_core(block, row, &job->cores);
@@ -297,11 +299,14 @@ int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offs
     if (rc != MEMFILE_OK)
         return rc;
     c->record->vector = mf_block_vector(block, row);
+    if (salt) {
+        memcpy(job->cores.data + begun, salt, MF_SALT_LENGTH);
+        mf_digest(leaf, MF_LABEL_LEAF, job->cores.data + begun, MF_SALT_LENGTH + core.length);
+    }
     if (mf_job_add(job, begun, c->record) != MEMFILE_OK)
         return no_memory(c);
     mf_items_add_entry(&c->items, c->record, c->next_entry, c->new.tag);
     c->next_entry++;
-    c->core = core;
     return c->record->has_content ? copy_content(c, c->record) : c->items.failed ? no_memory(c) : MEMFILE_OK;
 }
 

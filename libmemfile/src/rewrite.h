@@ -42,7 +42,6 @@ typedef struct mf_rewrite {
     size_t run_capacity;
     uint32_t run_count;
     mf_record *record;
-    mf_slice core; /* of the entry that was copied last, in its job; length 0: it was erased */
     mf_content_writer content;
     uint8_t (*roots)[32]; /* contents that were copied, an open table */
     size_t root_count, root_slots;
@@ -65,8 +64,10 @@ int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_no
 int mf_rewrite_commits_end(mf_rewrite *c);
 /* Before the first entry; may decide that none is worth it. */
 int mf_rewrite_train(mf_rewrite *c, const mf_buffer *texts, const size_t *sizes, unsigned count);
-/* The next entry: a row of a block whose content is set; `offset` is the block's. Erased ones stay erased. */
-int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset);
+/* The next entry: a row of a block whose content is set; `offset` is the block's. Erased ones stay erased.
+ * salt: NULL, or the entry's, and *leaf is its leaf then. */
+int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset, const uint8_t *salt,
+                     uint8_t leaf[32]);
 /* Now and then: spills the index when it has grown. */
 int mf_rewrite_spill(mf_rewrite *c);
 /* After the last entry: everything but the commit. */

@@ -170,7 +170,7 @@ static int check_history(mf_verify *v, const mf_segment *s)
         mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
         return mf_fail_memory(v->err);
     v->folding = true;
-    return MEMFILE_OK;
+    return v->listener && v->listener->segment ? v->listener->segment(v->listener->context, s->offset) : MEMFILE_OK;
 }
 
 /* A checked segment of a group, not the commit. */
@@ -449,13 +449,16 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
         v->result->commits++;
         mf_verify_expect(v, MF_ITEM_COMMIT, k->number, k->first_entry + k->entry_count);
     }
-    if (v->history_known && memcmp(v->fold.digest, k->history_digest, 32) != 0)
+    if (v->listener && v->listener->header_made && h->logical && k->number == 0 && v->history_known &&
+        memcmp(v->fold.digest, k->history_digest, 32) != 0)
+        v->memory_unknown = true;
+    else if (v->history_known && memcmp(v->fold.digest, k->history_digest, 32) != 0)
         amiss = "the history digest is not that of the entries";
     if (amiss && !*wrong)
         *wrong = amiss;
-    if (!v->history_known || amiss) { /* go on from what it says, so that one fault is one finding */
+    if (!v->history_known || amiss || v->memory_unknown) { /* go on from what it says, so that one fault is one finding */
         mf_fold_adopt(&v->fold, k->number, k->history_digest, h->full ? &h->footer : NULL);
-        v->history_known = h->full;
+        v->history_known = h->full && !v->memory_unknown;
     }
     return rc;
 }
@@ -499,6 +502,8 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
         wrong = "the commit's group has another length";
     if (wrong)
         mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
+    if (rc == MEMFILE_OK && v->listener && v->listener->segment)
+        rc = v->listener->segment(v->listener->context, g->commit_offset);
     return rc;
 }
 
@@ -600,7 +605,7 @@ static int check_contents(mf_verify *v)
                        "the entry names a content that is not whole in the file");
         v->result->lost_entries++;
         v->result->entries--;
-        if (v->listener)
+        if (v->listener && v->listener->broken)
             rc = v->listener->broken(v->listener->context, v->named[i].entry);
     }
     return rc;
@@ -661,11 +666,14 @@ static int check_file(mf_verify *v, uint64_t *end)
     else if (size > *end)
         mf_verify_find(v, MEMFILE_E_TRUNCATED, *end, size - *end, 0, 0,
                        "unfinished bytes behind the newest commit: an append that was interrupted, or is going on");
-    rc = mf_walk_open(&v->walk, &v->store, *end, v->err);
+    uint64_t walked = damage ? size & ~(uint64_t)7 : *end; /* what looks like a commit is looked at */
+    v->store.readable_end = walked > v->store.readable_end ? walked : v->store.readable_end;
+    rc = mf_walk_open(&v->walk, &v->store, walked, v->err);
     if (rc == MEMFILE_OK)
         rc = mf_verify_make_workers(v);
     mf_stored_begin(v->stored_digest, v->store.header_raw);
-    v->stored_known = v->history_known = true;
+    v->stored_known = !v->listener || !v->listener->header_made;
+    v->history_known = true;
     mf_fold_init(&v->fold, v->store.header.memory_id, &v->mem);
     mf_history_cursor_init(&v->salts, &v->store);
     mf_history_cursor_init(&v->commits, &v->store);
@@ -677,12 +685,24 @@ static int check_file(mf_verify *v, uint64_t *end)
             rc = check_group(v, &g);
     }
     rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+    if (rc == MEMFILE_OK && damage)
+        miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
     if (rc == MEMFILE_OK && !v->options->quick) {
         rc = check_contents(v);
         if (rc == MEMFILE_OK && v->loaded && v->result->findings == (size > *end))
             rc = mf_verify_index(v);
     }
     return rc;
+}
+
+int mf_verify_damaged(const memfile_verify_result *r, memfile_error *err)
+{
+    if (r->lost_entries || r->lost_commits)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the file is damaged: %llu finding%s; lost: %llu entries, %llu commits",
+                       (unsigned long long)r->findings, r->findings == 1 ? "" : "s", (unsigned long long)r->lost_entries,
+                       (unsigned long long)r->lost_commits);
+    return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the file is damaged: %llu finding%s; no entry is lost",
+                   (unsigned long long)r->findings, r->findings == 1 ? "" : "s");
 }
 
 int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_verify_listener *listener,
@@ -708,6 +728,7 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     rc = check_file(v, &end);
     if (rc == MEMFILE_OK) {
         progress(v, end);
+        result->memory_unknown = v->memory_unknown;
         if (!options->quick) {
             memcpy(result->stored_digest, v->stored_digest, 32);
             memcpy(result->history_digest, v->fold.digest, 32);
@@ -719,31 +740,9 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
                          "an unfinished append of %llu bytes stands at the end; all before it is sound",
                          (unsigned long long)result->unfinished_bytes);
         else if (result->findings > 0)
-            rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the file is damaged: %llu findings, %llu entries lost",
-                         (unsigned long long)result->findings, (unsigned long long)result->lost_entries);
+            rc = mf_verify_damaged(result, err);
     }
     free_all(v);
     mf_free(&mf_mem_default, v);
     return rc;
-}
-
-int memfile_verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
-                   memfile_error *error)
-{
-    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
-    memfile_verify_result unused_result;
-    memfile_error unused_error;
-    mf_io *io;
-    if (!error)
-        error = &unused_error;
-    if (!result)
-        result = &unused_result;
-    if (options)
-        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
-    memset(result, 0, sizeof *result);
-    mf_error_clear(error);
-    if (!mf_digest_start())
-        return mf_fail(error, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium could not be started");
-    int rc = mf_io_file_open(&mf_mem_default, path, MF_IO_READ, &io, error);
-    return rc == MEMFILE_OK ? mf_verify_run(io, &o, NULL, result, error) : rc;
 }

@@ -7,6 +7,7 @@
 
 #include "fold.h"
 #include "handle.h"
+#include "image.h"
 #include "walk.h"
 
 typedef struct mf_sum {
@@ -60,6 +61,9 @@ typedef struct mf_verify_worker {
  * code that ends the verification. */
 typedef struct mf_verify_listener {
     void *context;
+    bool header_made; /* the header is none of the file's own: its Memory_Id may be wrong */
+    /* a sound HISTORY segment, or a sound commit behind its blocks */
+    int (*segment)(void *context, uint64_t offset);
     /* a block whose every entry is sound */
     int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows);
     /* at the end: an entry of such a block whose content is not whole */
@@ -89,6 +93,7 @@ typedef struct mf_verify {
     bool any_commit;
     uint64_t damaged_at; /* newest place that was found unsound, for what is missing later */
     mf_fold fold;
+    bool memory_unknown; /* the Memory_Id is not the file's: no history digest can be computed */
     bool history_known; /* fold follows from sound entries alone, since the last commit that said it */
     /* folded commits: ahead for salts, behind for digests */
     mf_history_cursor salts, commits;
@@ -115,9 +120,16 @@ void mf_verify_find(mf_verify *v, int code, uint64_t offset, uint64_t length, ui
 void mf_verify_find_error(mf_verify *v, const memfile_error *error, uint64_t length);
 /* Is this about the file, so that verify goes on, rather than about us? */
 bool mf_verify_about_file(int rc);
-/* All of it. Takes over io. listener: NULL, or who wants to know what is sound. */
+/* All of it, once. Takes over io. listener: NULL, or who wants to know what is sound. */
+int mf_verify_damaged(const memfile_verify_result *result, memfile_error *err); /* says that it is */
 int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_verify_listener *listener,
                   memfile_verify_result *result, memfile_error *err);
+
+/* ---- survey.c */
+/* A verification of the file's image: displaced segments are found too, and what a damaged header
+ * leaves. On success, and on any outcome of the verification, the caller mf_image_frees *image. */
+int mf_survey(const char *path, const memfile_verify_options *options, const mf_verify_listener *listener,
+              mf_image *image, memfile_verify_result *result, memfile_error *err);
 
 /* ---- verify_block.c */
 int mf_verify_make_workers(mf_verify *v);

@@ -203,7 +203,7 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
     v->result->entries += job->rows;
     if (rc == MEMFILE_OK && job->named_count)
         rc = take_named(v, job);
-    if (rc == MEMFILE_OK && v->listener)
+    if (rc == MEMFILE_OK && v->listener && v->listener->block)
         rc = v->listener->block(v->listener->context, &job->segment, job->first_entry, job->rows);
     return rc;
 }

@@ -1,0 +1,539 @@
+/* recover: all that is sound in a damaged file, as a new one. SPEC 17.
+ *
+ * A survey names the blocks and commits that are sound, and the entries whose content is
+ * not whole. The commits become folded ones, each with the entries that are left of it;
+ * as long as nothing was lost they are what they were, salts included, and so are their
+ * digests. From the first loss on salts are new, links to other histories and
+ * signatures are dropped, since both name digests that are gone. */
+#include "rewrite.h"
+#include "fates.h"
+#include "verify.h"
+
+#define SAMPLE_BYTES_MAX ((size_t)4 << 20)
+#define SAMPLES_MAX 8000u
+
+typedef struct recovery {
+    const memfile_recover_options *options;
+    memfile_error *err;
+    mf_mem mem;
+    mf_image image;
+    mf_store old;
+    mf_rewrite new;
+    /* what is sound */
+    mf_tail_commit *blocks;
+    uint64_t *commits, *broken; /* offsets of COMMIT and HISTORY segments; entries */
+    size_t block_count, block_capacity, commit_count, commit_capacity, broken_count, broken_capacity;
+    /* commits */
+    bool lossy, any_row;
+    uint64_t next_number; /* of the old file, if nothing was lost */
+    uint64_t assigned;    /* entries below it belong to commits that were written */
+    size_t at_block, at_broken; /* how far survivors were counted */
+    uint64_t counted;           /* entries below it */
+    uint64_t order;
+    int64_t time_us;
+    uint8_t salt_root[16];
+    uint64_t salt_index;
+    /* entries */
+    mf_history_cursor rows;
+    mf_history_row row;
+    uint64_t row_number, row_left;
+    bool row_begun;
+    mf_fold fold;
+} recovery;
+
+static int no_memory(recovery *c)
+{
+    return mf_fail_memory(c->err);
+}
+
+/* ---- the survey */
+
+static int note_block(void *context, const mf_segment *s, uint64_t first_entry, uint32_t rows)
+{
+    recovery *c = (recovery *)context;
+    void *grown = c->blocks;
+    const mf_tail_commit *last = c->block_count ? &c->blocks[c->block_count - 1] : NULL;
+    if (last && first_entry < last->first_entry + last->entry_count)
+        return MEMFILE_OK; /* numbers that were given already */
+    if (mf_grow(&c->mem, &grown, &c->block_capacity, c->block_count + 1, sizeof *c->blocks) != 0)
+        return no_memory(c);
+    c->blocks = (mf_tail_commit *)grown;
+    c->blocks[c->block_count++] = (mf_tail_commit){s->offset, 0, first_entry, rows};
+    return MEMFILE_OK;
+}
+
+static int note_number(recovery *c, uint64_t **list, size_t *count, size_t *capacity, uint64_t number)
+{
+    void *grown = *list;
+    if (mf_grow(&c->mem, &grown, capacity, *count + 1, sizeof **list) != 0)
+        return no_memory(c);
+    *list = (uint64_t *)grown;
+    (*list)[(*count)++] = number;
+    return MEMFILE_OK;
+}
+
+static int note_segment(void *context, uint64_t offset)
+{
+    recovery *c = (recovery *)context;
+    return note_number(c, &c->commits, &c->commit_count, &c->commit_capacity, offset);
+}
+
+static int note_broken(void *context, uint64_t entry)
+{
+    recovery *c = (recovery *)context;
+    return note_number(c, &c->broken, &c->broken_count, &c->broken_capacity, entry);
+}
+
+static int survey(recovery *c, const char *path, memfile_verify_result *result)
+{
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    const mf_verify_listener listener = {c, false, note_segment, note_block, note_broken};
+    o.threads = c->options->threads;
+    o.finding = c->options->finding;
+    o.progress = c->options->progress;
+    o.context = c->options->context;
+    int rc = mf_survey(path, &o, &listener, &c->image, result, c->err);
+    return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED ? MEMFILE_OK : rc;
+}
+
+/* The old file as a store that knows the sound blocks and nothing else. */
+static int open_old(recovery *c, const char *path)
+{
+    mf_io *base, *io;
+    int rc = mf_io_file_open(&c->mem, path, MF_IO_READ, &base, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_image_open(&c->image, base, &io, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_store_begin(&c->old, io, &c->mem, 4u << 20, c->err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    c->old.readable_end = c->image.size;
+    if (c->block_count == 0)
+        return MEMFILE_OK;
+    rc = mf_store_rebuild(&c->old, c->err); /* for dictionaries and contents */
+    mf_free(&c->mem, c->old.committed.blocks);
+    c->old.committed.blocks = c->blocks;
+    c->old.committed.block_count = (uint32_t)c->block_count;
+    c->old.readable_end = c->image.size;
+    c->blocks = NULL;
+    return rc;
+}
+
+static const mf_tail_commit *blocks_of(const recovery *c)
+{
+    return c->old.committed.blocks ? c->old.committed.blocks : c->blocks;
+}
+
+/* ---- commits */
+
+/* Entries that are left between c->counted and `end`; end does not fall from call to call. */
+static uint64_t survivors(recovery *c, uint64_t end)
+{
+    const mf_tail_commit *blocks = blocks_of(c);
+    uint64_t count = 0;
+    while (c->at_block < c->block_count && c->counted < end) {
+        const mf_tail_commit *b = &blocks[c->at_block];
+        uint64_t from = b->first_entry > c->counted ? b->first_entry : c->counted;
+        uint64_t to = b->first_entry + b->entry_count < end ? b->first_entry + b->entry_count : end;
+        if (to > from)
+            count += to - from;
+        if (b->first_entry + b->entry_count > end)
+            break;
+        c->at_block++;
+    }
+    while (c->at_broken < c->broken_count && c->broken[c->at_broken] < end) {
+        c->at_broken++;
+        count--; /* its block was counted */
+    }
+    c->counted = end > c->counted ? end : c->counted;
+    return count;
+}
+
+/* Makes a row fit behind those before it, under new salts. */
+static void fit_row(recovery *c, mf_history_row *row)
+{
+    row->flags &= ~(uint64_t)(MF_COMMIT_PARENTS | MF_COMMIT_SIGNATURES | MF_COMMIT_SALT | MF_COMMIT_ORDER);
+    row->parents = row->signatures = mf_slice_of(NULL, 0);
+    if (c->any_row && row->order <= c->order)
+        row->order = c->order + 1;
+    if (row->order != (uint64_t)(row->time_us > 0 ? row->time_us : 0))
+        row->flags |= MF_COMMIT_ORDER;
+    if (c->salt_index == 0 && row->count > 0) {
+        c->new.environment.random(c->new.environment.context, c->salt_root, sizeof c->salt_root);
+        row->flags |= MF_COMMIT_SALT;
+    }
+    row->salt_index = c->salt_index;
+    c->salt_index += row->count;
+    if (c->salt_index > UINT32_MAX - (1u << 20))
+        c->salt_index = 0; /* the next one begins another tree */
+}
+
+static int write_row(recovery *c, mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count)
+{
+    mf_salt_node root = {0, 0, {0}};
+    if (c->lossy) {
+        fit_row(c, row);
+        memcpy(root.seed, c->salt_root, sizeof root.seed);
+        nodes = &root;
+        node_count = row->flags & MF_COMMIT_SALT ? 1 : 0;
+    } else if (node_count == 1 && nodes[0].depth == 0) {
+        memcpy(c->salt_root, nodes[0].seed, sizeof c->salt_root);
+    }
+    c->any_row = true;
+    c->order = row->order;
+    c->time_us = row->time_us;
+    return mf_rewrite_commit(&c->new, row, nodes, node_count);
+}
+
+/* Entries that are left of commits that are lost: a commit of their own. */
+static int write_orphans(recovery *c, uint64_t end)
+{
+    mf_history_row row;
+    memset(&row, 0, sizeof row);
+    row.count = survivors(c, end);
+    if (row.count == 0)
+        return MEMFILE_OK;
+    c->lossy = true;
+    row.time_us = c->time_us;
+    row.order = c->order + 1;
+    return write_row(c, &row, NULL, 0);
+}
+
+/* The first commit of a memory has no entries; if it is lost another takes its place. */
+static int write_genesis(recovery *c, const mf_history_row *before)
+{
+    mf_history_row row;
+    memset(&row, 0, sizeof row);
+    if (c->any_row || (before && before->count == 0))
+        return MEMFILE_OK;
+    c->lossy = true;
+    row.time_us = before ? before->time_us : 0;
+    row.order = before && before->order > 0 ? before->order - 1 : 0;
+    return write_row(c, &row, NULL, 0);
+}
+
+static int take_commit(recovery *c, uint64_t number, uint64_t first, mf_history_row *row, const mf_salt_node *nodes,
+                       uint32_t node_count)
+{
+    uint64_t count = row->count;
+    int rc = write_genesis(c, row);
+    if (rc == MEMFILE_OK && first > c->assigned)
+        rc = write_orphans(c, first);
+    if (rc != MEMFILE_OK || first < c->assigned)
+        return rc; /* entries of it were given to another commit: what is left goes to orphans */
+    row->count = survivors(c, first + count);
+    c->assigned = first + count;
+    if (row->count != count || number != c->next_number)
+        c->lossy = true;
+    c->next_number = number + 1;
+    if (row->count == 0 && count > 0)
+        return MEMFILE_OK;
+    return write_row(c, row, nodes, node_count);
+}
+
+static int take_history(recovery *c, uint64_t offset)
+{
+    mf_history_cursor cursor;
+    mf_history_row *row;
+    uint64_t number, first = 0;
+    mf_history_cursor_init(&cursor, &c->old);
+    int rc = mf_history_cursor_add(&cursor, offset) == MEMFILE_OK ? MEMFILE_OK : no_memory(c);
+    while (rc == MEMFILE_OK && (rc = mf_history_cursor_next(&cursor, &row, &number, c->err)) == MEMFILE_OK) {
+        mf_history_row copy = *row;
+        if (number == cursor.history.first_number)
+            first = cursor.history.first_entry;
+        rc = take_commit(c, number, first, &copy, cursor.nodes, row->flags & MF_COMMIT_SALT ? cursor.node_count : 0);
+        first += row->count;
+    }
+    mf_history_cursor_free(&cursor);
+    return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+}
+
+static int take_segment(recovery *c, uint64_t offset)
+{
+    mf_segment s;
+    uint8_t *raw;
+    mf_slice head, stored;
+    mf_commit k;
+    int rc = mf_store_segment(&c->old, offset, 0, &s, &raw, c->err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (s.type == MF_TYPE_HISTORY) {
+        mf_free(&c->mem, raw);
+        return take_history(c, offset);
+    }
+    rc = mf_segment_split(&s, raw, &head, &stored, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_commit_decode(&k, head, NULL, &c->mem, offset, c->err);
+    if (rc == MEMFILE_OK && (k.flags & MF_COMMIT_LOGICAL)) {
+        mf_history_row row;
+        mf_salt_node node = {0, 0, {0}};
+        mf_history_row_of(&row, &k);
+        memcpy(node.seed, k.salt_root, sizeof node.seed);
+        rc = take_commit(c, k.number, k.first_entry, &row, &node, k.flags & MF_COMMIT_SALT ? 1 : 0);
+    }
+    mf_free(&c->mem, raw);
+    return rc;
+}
+
+static int write_commits(recovery *c)
+{
+    int rc = MEMFILE_OK;
+    for (size_t i = 0; i < c->commit_count && rc == MEMFILE_OK; i++)
+        rc = take_segment(c, c->commits[i]);
+    if (rc == MEMFILE_OK && !c->any_row)
+        rc = write_genesis(c, NULL);
+    if (rc == MEMFILE_OK)
+        rc = write_orphans(c, UINT64_MAX);
+    return rc == MEMFILE_OK ? mf_rewrite_commits_end(&c->new) : rc;
+}
+
+/* ---- entries */
+
+static bool is_broken(const recovery *c, uint64_t entry)
+{
+    size_t low = 0, high = c->broken_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (c->broken[middle] < entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < c->broken_count && c->broken[low] == entry;
+}
+
+static int train(recovery *c)
+{
+    const mf_tail_commit *blocks = blocks_of(c);
+    size_t step = c->block_count / 256 + 1;
+    mf_buffer texts;
+    unsigned count = 0;
+    size_t *sizes = (size_t *)mf_alloc(&c->mem, SAMPLES_MAX * sizeof *sizes);
+    int rc = sizes ? MEMFILE_OK : no_memory(c);
+    mf_buffer_init(&texts, &c->mem);
+    for (size_t i = 0; i < c->block_count && rc == MEMFILE_OK && texts.length < SAMPLE_BYTES_MAX; i += step) {
+        mf_object *o = NULL;
+        rc = mf_store_block(&c->old, blocks[i].offset, &o, c->err);
+        if (rc == MEMFILE_OK)
+            rc = mf_store_content(&c->old, o, c->err);
+        for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows && count < SAMPLES_MAX; row++) {
+            mf_slice text = mf_block_text(&o->block, row);
+            if (text.length >= 8) {
+                mf_put_bytes(&texts, text.data, text.length);
+                sizes[count++] = text.length;
+            }
+        }
+        mf_store_release(&c->old, o);
+    }
+    if (rc == MEMFILE_OK && texts.failed)
+        rc = no_memory(c);
+    if (rc == MEMFILE_OK)
+        rc = mf_rewrite_train(&c->new, &texts, sizes, count);
+    mf_buffer_free(&texts);
+    mf_free(&c->mem, sizes);
+    return rc;
+}
+
+/* The commit that the next entry belongs to is c->row; commits that are complete end. MEMFILE_DONE: there is none. */
+static int next_row(recovery *c)
+{
+    while (c->row_left == 0) {
+        mf_history_row *row;
+        if (c->row_begun && mf_fold_end(&c->fold, c->row_number, &c->row) != 0)
+            return no_memory(c);
+        c->row_begun = false;
+        int rc = mf_history_cursor_next(&c->rows, &row, &c->row_number, c->err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        c->row = *row;
+        c->row_left = row->count;
+        c->row_begun = true;
+    }
+    return MEMFILE_OK;
+}
+
+static int write_entry(recovery *c, mf_object *o, uint32_t row)
+{
+    uint8_t salt[MF_SALT_LENGTH] = {0}, leaf[32];
+    int rc = next_row(c);
+    if (rc == MEMFILE_OK && !mf_history_cursor_salt(&c->rows, c->row.salt_index, salt) &&
+        !mf_block_erased(&o->block, row))
+        rc = mf_fail(c->err, MEMFILE_E_DAMAGED, o->offset, "an entry has no salt");
+    if (rc == MEMFILE_OK)
+        rc = mf_rewrite_entry(&c->new, &o->block, row, o->offset, salt, leaf);
+    if (rc != MEMFILE_OK)
+        return rc;
+    mf_fold_leaf(&c->fold, leaf);
+    c->row.salt_index++;
+    c->row_left--;
+    return mf_rewrite_spill(&c->new);
+}
+
+static int write_entries(recovery *c)
+{
+    const mf_tail_commit *blocks = blocks_of(c);
+    uint64_t at = c->new.history_offset;
+    int rc = MEMFILE_OK;
+    mf_history_cursor_init(&c->rows, &c->new.new);
+    mf_fold_init(&c->fold, c->new.new.header.memory_id, &c->mem);
+    for (uint64_t i = 0; i < c->new.history_count && rc == MEMFILE_OK; i++) {
+        mf_segment s;
+        uint8_t *raw;
+        rc = mf_store_segment(&c->new.new, at, 0, &s, &raw, c->err);
+        if (rc == MEMFILE_OK && mf_history_cursor_add(&c->rows, at) != MEMFILE_OK)
+            rc = no_memory(c);
+        if (rc == MEMFILE_OK)
+            mf_free(&c->mem, raw);
+        at += mf_segment_total(&s);
+    }
+    if (rc == MEMFILE_OK)
+        rc = train(c);
+    for (size_t i = 0; i < c->block_count && rc == MEMFILE_OK; i++) {
+        mf_object *o = NULL;
+        rc = mf_store_block(&c->old, blocks[i].offset, &o, c->err);
+        if (rc == MEMFILE_OK)
+            rc = mf_store_content(&c->old, o, c->err);
+        for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows; row++)
+            if (!is_broken(c, o->first_entry + row))
+                rc = write_entry(c, o, row);
+        mf_store_release(&c->old, o);
+    }
+    if (rc == MEMFILE_OK)
+        rc = mf_rewrite_entries_end(&c->new);
+    if (rc == MEMFILE_OK) {
+        rc = next_row(c); /* commits without entries at the end */
+        rc = rc == MEMFILE_DONE ? MEMFILE_OK
+                                : mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commits name more entries than there are");
+    }
+    return rc;
+}
+
+static int add_fates(void *context, uint64_t first, uint64_t end)
+{
+    recovery *c = (recovery *)context;
+    mf_state *s = &c->new.new.committed;
+    const mf_fates f = {&c->new.new, &c->new.items, first, c->new.runs, c->new.run_count};
+    /* look-ups go by the runs so far; they stay the rewriting's */
+    s->footer.runs = c->new.runs;
+    s->footer.run_count = c->new.run_count;
+    s->footer.indexed_entries = first;
+    s->entries = end;
+    int rc = mf_fates_find(&f, c->err);
+    s->footer.runs = NULL;
+    s->footer.run_count = 0;
+    return rc;
+}
+
+/* ---- all of it */
+
+static int write_all(recovery *c, const char *output)
+{
+    mf_header header = c->image.header;
+    mf_rewrite_end end = {0, 0, {0}, NULL, {0}};
+    mf_tree *log = (mf_tree *)mf_alloc(&c->mem, sizeof *log);
+    mf_io *io;
+    int rc = log ? mf_io_file_open(&c->mem, output, MF_IO_CREATE, &io, c->err) : no_memory(c);
+    if (rc == MEMFILE_OK)
+        rc = mf_rewrite_begin(&c->new, &header, io);
+    if (rc == MEMFILE_OK)
+        rc = write_commits(c);
+    if (rc == MEMFILE_OK)
+        rc = write_entries(c);
+    if (rc == MEMFILE_OK) {
+        end.number = c->new.commits - 1;
+        end.order = c->order;
+        memcpy(end.history_digest, c->fold.digest, 32);
+        memcpy(end.salt_root, c->salt_root, sizeof end.salt_root);
+        mf_tree_from_frontier(log, end.number, &c->fold.frontier_before[0][0]);
+        end.log = log;
+        rc = mf_rewrite_finish(&c->new, &end);
+    }
+    if (rc == MEMFILE_OK)
+        rc = mf_rewrite_check(&c->new, c->fold.digest, NULL, NULL);
+    if (rc == MEMFILE_OK)
+        rc = mf_io_file_publish(c->new.new.io, NULL, c->err);
+    mf_free(&c->mem, log);
+    return rc;
+}
+
+static int begin(recovery *c, const memfile_recover_options *o)
+{
+    if (o->compression_level < 1 || o->compression_level > 19)
+        return mf_fail(c->err, MEMFILE_E_MISUSE, MF_NOWHERE, "the compression level is 1 to 19");
+    c->image.mem = &c->mem;
+    c->new.err = c->err;
+    c->new.environment = mf_environment_or_system(o->environment);
+    c->new.threads = o->threads < 1 ? 1 : o->threads > 64 ? 64 : o->threads;
+    c->new.level = (int)o->compression_level;
+    c->new.old = &c->old;
+    c->new.add_fates = add_fates;
+    c->new.context = c;
+    return MEMFILE_OK;
+}
+
+static int conclude(recovery *c, memfile_recover_result *r)
+{
+    r->entries = c->new.next_entry;
+    r->commits = c->new.commits;
+    memcpy(r->history_digest, c->fold.digest, 32);
+    r->same_history = !c->lossy && !r->damage.memory_unknown &&
+                      memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
+    int rc = c->new.new.io->functions->size(c->new.new.io, &r->bytes_after, c->err);
+    if (rc != MEMFILE_OK || (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0))
+        return rc;
+    return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries and %llu commits are lost%s; the rest was recovered",
+                   (unsigned long long)r->damage.lost_entries, (unsigned long long)r->damage.lost_commits,
+                   r->damage.memory_unknown ? ", and the memory's id" : "");
+}
+
+static void free_all(recovery *c)
+{
+    mf_history_cursor_free(&c->rows);
+    mf_rewrite_free(&c->new);
+    if (c->old.io)
+        mf_store_close(&c->old);
+    mf_image_free(&c->image);
+    mf_free(&c->mem, c->blocks);
+    mf_free(&c->mem, c->commits);
+    mf_free(&c->mem, c->broken);
+}
+
+int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
+                    memfile_recover_result *result, memfile_error *error)
+{
+    memfile_recover_options o = MEMFILE_RECOVER_OPTIONS_INIT;
+    memfile_recover_result unused_result;
+    memfile_error unused;
+    memfile_error *err = error ? error : &unused;
+    if (options)
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    if (!result)
+        result = &unused_result;
+    memset(result, 0, sizeof *result);
+    mf_error_clear(err);
+    recovery *c = (recovery *)mf_alloc_zero(&mf_mem_default, sizeof *c);
+    if (!c || !mf_digest_start()) {
+        mf_free(&mf_mem_default, c);
+        return mf_fail_memory(err);
+    }
+    c->options = &o;
+    c->err = err;
+    c->mem = c->new.mem = mf_mem_default;
+    int rc = begin(c, &o);
+    if (rc == MEMFILE_OK)
+        rc = survey(c, path, &result->damage);
+    if (rc == MEMFILE_OK && result->damage.memory_unknown)
+        c->new.environment.random(c->new.environment.context, c->image.header.memory_id, 16);
+    if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0)
+        rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, MF_NOWHERE, "no sound commit and no sound entry was found");
+    if (rc == MEMFILE_OK)
+        rc = open_old(c, path);
+    if (rc == MEMFILE_OK)
+        rc = write_all(c, output);
+    if (rc == MEMFILE_OK)
+        rc = conclude(c, result);
+    free_all(c);
+    mf_free(&mf_mem_default, c);
+    return rc;
+}

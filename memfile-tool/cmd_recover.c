@@ -1,0 +1,55 @@
+/* recover: what is sound in a damaged file, as a new file. */
+#include <string.h>
+
+#include "tool.h"
+
+static void show_progress(void *context, uint64_t done, uint64_t total)
+{
+    (void)context;
+    progress_show((void *)"recovering", done, total);
+}
+
+int run_recover(args *a)
+{
+    findings s = {arg_flag(a, "json"), 0};
+    memfile_recover_options options = MEMFILE_RECOVER_OPTIONS_INIT;
+    memfile_recover_result r;
+    memfile_error error;
+    uint64_t threads = 2;
+    if (!arg_number(a, "threads", 1, 64, &threads))
+        return EXIT_USAGE;
+    options.threads = (uint32_t)threads;
+    options.finding = findings_show;
+    options.progress = show_progress;
+    options.context = &s;
+    if (s.json)
+        printf("{\"findings\":[");
+    int rc = memfile_recover(a->positional[0], a->positional[1], &options, &r, &error);
+    progress_clear();
+    bool written = rc == MEMFILE_OK || r.commits > 0;
+    if (s.json) {
+        printf("],\"result\":");
+        print_json_string(stdout, rc == MEMFILE_OK ? "nothing lost" : memfile_strerror(rc),
+                          strlen(rc == MEMFILE_OK ? "nothing lost" : memfile_strerror(rc)));
+        printf(",\"written\":%s,\"entries\":%llu,\"commits\":%llu,\"lost_entries\":%llu,\"lost_commits\":%llu,"
+               "\"bytes\":%llu,\"same_history\":%s",
+               written ? "true" : "false", (unsigned long long)r.entries, (unsigned long long)r.commits,
+               (unsigned long long)r.damage.lost_entries, (unsigned long long)r.damage.lost_commits,
+               (unsigned long long)r.bytes_after, r.same_history ? "true" : "false");
+        if (written) {
+            printf(",\"history_digest\":\"");
+            print_hex(stdout, r.history_digest, 32);
+            putchar('"');
+        }
+        puts("}");
+    } else if (written) {
+        printf("recovered: %llu entries in %llu commits\n", (unsigned long long)r.entries, (unsigned long long)r.commits);
+        printf("lost:      %llu entries, %llu commits%s\n", (unsigned long long)r.damage.lost_entries,
+               (unsigned long long)r.damage.lost_commits, r.damage.memory_unknown ? ", and the memory's id" : "");
+        printf("history:   %s\n", r.same_history ? "the same as before" : "its own from the first loss on");
+    }
+    int code = exit_code_of(rc);
+    if (rc != MEMFILE_OK && !written && !s.json)
+        code = report(a->positional[0], &error);
+    return finish_output(code);
+}
