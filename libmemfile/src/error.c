@@ -5,6 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names of files and ids stand in messages as they are: one line is made of it, and a
+ * character that was cut at the end of the room is left out. */
+static void tidy(memfile_error *err)
+{
+    size_t n = strlen(err->message), last = n;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)err->message[i] < 0x20 || err->message[i] == 0x7f)
+            err->message[i] = '?';
+    if (n + 1 < sizeof err->message)
+        return;
+    while (last > 0 && n - last < 3 && ((unsigned char)err->message[last - 1] & 0xc0) == 0x80)
+        last--;
+    unsigned char lead = last > 0 ? (unsigned char)err->message[last - 1] : 0;
+    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (length > 1 && n - last + 1 < length)
+        err->message[last - 1] = '\0';
+}
+
 static void fill(memfile_error *err, int code, uint64_t offset, int system_errno, const char *format, va_list args)
 {
     if (!err)
@@ -13,6 +31,7 @@ static void fill(memfile_error *err, int code, uint64_t offset, int system_errno
     err->offset = offset;
     err->system_errno = system_errno;
     vsnprintf(err->message, sizeof err->message, format, args);
+    tidy(err);
 }
 
 int mf_fail(memfile_error *err, int code, uint64_t offset, const char *format, ...)
@@ -33,6 +52,7 @@ int mf_fail_system(memfile_error *err, int code, uint64_t offset, int system_err
     if (err) {
         size_t used = strlen(err->message);
         snprintf(err->message + used, sizeof err->message - used, ": %s", strerror(system_errno));
+        tidy(err);
     }
     return code;
 }
