@@ -22,7 +22,7 @@ void mf_json_problem(mf_json *j, const char *problem)
 
 void mf_json_space(mf_json *j)
 {
-    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
+    while (!j->problem && j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
         j->at++;
 }
 
