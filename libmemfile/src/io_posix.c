@@ -201,12 +201,14 @@ static int file_reopen(mf_io *io, memfile_error *err)
     f->fd = -1;
     f->identified = 0;
     int rc = open_named(f, err);
-    if (rc != MEMFILE_OK && f->fd < 0) {
-        f->fd = old; /* the handle stays usable for reading what it had */
+    if (rc != MEMFILE_OK) { /* the handle stays usable for reading what it had */
+        if (f->fd >= 0)
+            close(f->fd);
+        f->fd = old;
         return rc;
     }
     close(old);
-    return rc;
+    return MEMFILE_OK;
 }
 
 static void file_close(mf_io *io)
