@@ -298,7 +298,7 @@ int mf_tail_find(mf_store *st, uint64_t size, uint64_t *commit_offset, bool *dam
                        (unsigned long long)(size - from));
     uint64_t candidate = sc.last;
     memfile_error why;
-    for (int tries = 0; tries < 64; tries++) {
+    for (int tries = 0; tries <= 64; tries++) { /* the last segment itself, and 64 before it */
         int rc = mf_tail_counts(st, candidate, size, &end, &why);
         if (rc == MEMFILE_OK) {
             *commit_offset = candidate;
