@@ -16,6 +16,11 @@
 
 #include "memfile.h"
 
+#include "checksum.h"
+#include "header.h"
+#include "segment.h"
+#include "store.h"
+
 /* A path in the test's own temporary folder; static, valid until the next call but three. */
 static inline const char *temp_path(const char *name)
 {
@@ -128,6 +133,36 @@ static inline void assert_text(memfile *mf, const char *id, const char *text)
     assert_non_null(got);
     assert_int_equal(n, strlen(text));
     assert_memory_equal(got, text, n);
+}
+
+/* ---- looking inside */
+
+/* Headers of all segments of a sound file without voids; returns how many. */
+static inline size_t segments_of(const uint8_t *bytes, size_t length, mf_segment *out, size_t room)
+{
+    size_t count = 0;
+    memfile_error e;
+    for (uint64_t at = MF_HEADER_LENGTH; at < length; at += mf_segment_total(&out[count++])) {
+        assert_true(count < room);
+        if (mf_segment_decode(&out[count], bytes + at, at, mf_load32(bytes + 32), &e) != MEMFILE_OK)
+            fail_msg("no segment at %llu: %s", (unsigned long long)at, e.message);
+    }
+    return count;
+}
+
+/* Makes the checksums of a segment right again, so that only its meaning is wrong. */
+static inline void reseal(uint8_t *segment)
+{
+    mf_store64(segment + 48, mf_checksum(segment + MF_SEGMENT_HEADER_LENGTH, mf_load32(segment + 8)));
+    mf_store64(segment + 56, mf_checksum(segment, 56));
+}
+
+/* A store over bytes that stay the caller's. */
+static inline int store_of_memory(mf_store *store, const void *bytes, size_t length, size_t cache, memfile_error *e)
+{
+    mf_io *io;
+    assert_int_equal(mf_io_memory_open(&mf_mem_default, bytes, length, &io, e), MEMFILE_OK);
+    return mf_store_open(store, io, &mf_mem_default, cache, e);
 }
 
 #endif
