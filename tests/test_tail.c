@@ -263,13 +263,23 @@ static void a_void_of_another_commit_does_not_hide_damage(void **state)
     mf_built_init(&built, &mf_mem_default);
     assert_int_equal(mf_segment_build(&built, MF_TYPE_VOID, 0, mf_slice_of(head, 16), mf_slice_of(NULL, 0), NULL, 0, NULL, &e),
                      MEMFILE_OK);
+    mf_built begun; /* behind it the beginning of a segment, so that the newest commit is found by that */
+    mf_built_init(&begun, &mf_mem_default);
+    assert_int_equal(mf_segment_build(&begun, MF_TYPE_CHUNK, 0, mf_slice_of("12", 2), mf_slice_of("content", 7), NULL, 0, NULL, &e),
+                     MEMFILE_OK);
     for (int other = 0; other < 2; other++) {
-        mf_segment_place(&built, s.length, other ? first : commit_before(&s), 1, mf_load32(s.bytes + 32));
+        uint32_t tag = mf_load32(s.bytes + 32);
+        size_t length = s.length + built.bytes.length;
+        mf_segment_place(&built, s.length, other ? first : commit_before(&s), 1, tag);
+        mf_segment_place(&begun, length, commit_before(&s), 1, tag);
         memcpy(s.bytes + s.length, built.bytes.data, built.bytes.length);
-        found f = look(s.bytes, s.length + built.bytes.length);
-        assert_int_equal(f.commit, other ? first : commit_before(&s)); /* 14.2: the one that it names */
+        memcpy(s.bytes + length, begun.bytes.data, 70);
+        found f = look(s.bytes, length + 70);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        assert_int_equal(f.commit, commit_before(&s));
         assert_int_equal(f.damage, other);
     }
+    mf_built_free(&begun);
     mf_built_free(&built);
     free(s.bytes);
 }
