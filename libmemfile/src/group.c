@@ -47,7 +47,11 @@ int mf_group_flush(mf_group *g, memfile_error *err)
     int rc = MEMFILE_OK;
     if (g->out.length == 0)
         return MEMFILE_OK;
-    if (g->out.length >= 65536)
+    if (g->unsynced + g->out.length > MF_GROUP_SYNC_INTERVAL) {
+        rc = mf_io_sync(io, err);
+        g->unsynced = 0;
+    }
+    if (rc == MEMFILE_OK && g->out.length >= 65536)
         rc = io->functions->allocate(io, g->out_offset, g->out.length, err);
     if (rc == MEMFILE_OK)
         rc = mf_io_write(io, g->out_offset, g->out.data, g->out.length, err);
@@ -58,11 +62,7 @@ int mf_group_flush(mf_group *g, memfile_error *err)
     g->unsynced += g->out.length;
     g->flushed = true;
     mf_buffer_clear(&g->out);
-    if (g->unsynced >= MF_GROUP_SYNC_INTERVAL) {
-        rc = mf_io_sync(io, err);
-        g->unsynced = 0;
-    }
-    return rc;
+    return MEMFILE_OK;
 }
 
 int mf_group_append(mf_group *g, mf_built *built, uint64_t *offset, memfile_error *err)
