@@ -180,6 +180,27 @@ static void a_dictionary_is_copied_and_needed(void **state)
     mf_compressor_free(&c);
 }
 
+static void a_dictionary_that_is_held_outlives_its_owner(void **state)
+{
+    (void)state;
+    uint8_t raw[3000], frame[2000], out[600];
+    mf_dictionary *d;
+    mf_compressor c;
+    memfile_error e;
+    fill_words(raw, sizeof raw, 4);
+    mf_compressor_init(&c);
+    assert_int_equal(mf_dictionary_new(&mf_mem_default, raw, sizeof raw, 3, &d), MEMFILE_OK);
+    size_t n = mf_compress(&c, 3, d, raw + 700, sizeof out, frame, sizeof frame);
+    assert_ptr_equal(mf_dictionary_hold(d), d);
+    assert_ptr_equal(mf_dictionary_hold(d), d);
+    mf_dictionary_free(d); /* the owner's */
+    mf_dictionary_free(d);
+    assert_int_equal(mf_decompress(&c, d, frame, n, out, sizeof out, 0, &e), MEMFILE_OK);
+    assert_memory_equal(out, raw + 700, sizeof out);
+    mf_dictionary_free(d);
+    mf_compressor_free(&c);
+}
+
 /* What the last frame was made with must not stick to the next. */
 static void level_and_dictionary_may_change_between_frames(void **state)
 {
@@ -272,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_failed_frame_leaves_the_compressor_usable),
         cmocka_unit_test(dictionary_ids_are_those_of_the_specification),
         cmocka_unit_test(a_dictionary_is_copied_and_needed),
+        cmocka_unit_test(a_dictionary_that_is_held_outlives_its_owner),
         cmocka_unit_test(level_and_dictionary_may_change_between_frames),
         cmocka_unit_test(no_dictionary_is_trained_from_next_to_nothing),
         cmocka_unit_test(a_trained_dictionary_keeps_to_its_room),

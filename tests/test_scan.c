@@ -172,6 +172,46 @@ static void a_scan_goes_on_in_a_file_that_took_the_others_place(void **state)
     }
 }
 
+/* The same where blocks need a dictionary: those that were read ahead still need the old one. */
+static void a_scan_goes_on_with_the_dictionary_of_the_file_that_was_replaced(void **state)
+{
+    (void)state;
+    const char *path = temp_path("dictionaries");
+    memfile_error e;
+    memfile_info info;
+    int rc;
+    char id[16], text[80];
+    for (uint32_t threads = 1; threads <= 16; threads += 5) {
+        mf_scan sc;
+        mf_scan_slot *slot;
+        unlink(path);
+        memfile *mf = create_file(path);
+        for (uint64_t i = 0; i < ENTRIES; i++) {
+            snprintf(id, sizeof id, "n%d", (int)i);
+            text_of(i, text);
+            put_text(mf, id, text);
+        }
+        commit_ok(mf);
+        memfile_close(mf);
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+        mf = open_file(path, MEMFILE_READ);
+        memfile_get_info(mf, &info, sizeof info);
+        assert_true(info.dictionaries > 0);
+        assert_int_equal(mf_scan_open(&sc, &mf->store, 0, ENTRIES, true, threads, &e), MEMFILE_OK);
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+        uint64_t next = go_on(&sc, 0, 1, true, &rc, &e);
+        assert_int_equal(memfile_refresh(mf), MEMFILE_OK); /* at once, while others are being decoded */
+        assert_int_equal(sc.current->segment.codec, MF_CODEC_ZSTD_DICTIONARY);
+        assert_true(next < ENTRIES / 2);
+        next = go_on(&sc, next, ENTRIES, true, &rc, &e);
+        if (next != ENTRIES)
+            fail_msg("entry %llu: %s", (unsigned long long)next, e.message);
+        assert_int_equal(mf_scan_next(&sc, &slot, &e), MEMFILE_DONE);
+        mf_scan_close(&sc);
+        memfile_close(mf);
+    }
+}
+
 /* The handle commits meanwhile, so often that the tail becomes a run. */
 static void a_scan_goes_on_while_the_tail_becomes_a_run(void **state)
 {
@@ -298,6 +338,7 @@ int main(void)
         cmocka_unit_test(an_empty_range_gives_nothing),
         cmocka_unit_test(a_scan_may_be_left_at_any_place),
         cmocka_unit_test(a_scan_goes_on_in_a_file_that_took_the_others_place),
+        cmocka_unit_test(a_scan_goes_on_with_the_dictionary_of_the_file_that_was_replaced),
         cmocka_unit_test(a_scan_goes_on_while_the_tail_becomes_a_run),
         cmocka_unit_test(a_scan_goes_on_when_the_state_was_rebuilt),
         cmocka_unit_test(a_damaged_block_is_an_error_in_its_place),

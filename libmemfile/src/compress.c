@@ -40,12 +40,19 @@ int mf_dictionary_new(const mf_mem *mem, const void *data, size_t length, int le
 
 void mf_dictionary_free(mf_dictionary *d)
 {
-    if (!d)
+    if (!d || d->holds-- > 0)
         return;
     ZSTD_freeCDict((ZSTD_CDict *)d->for_compression);
     ZSTD_freeDDict((ZSTD_DDict *)d->for_decompression);
     mf_free(d->mem, d->data);
     mf_free(d->mem, d);
+}
+
+mf_dictionary *mf_dictionary_hold(const mf_dictionary *d)
+{
+    mf_dictionary *held = (mf_dictionary *)d;
+    held->holds++;
+    return held;
 }
 
 size_t mf_dictionary_train(void *out, size_t capacity, const void *samples, const size_t *sizes, unsigned count,

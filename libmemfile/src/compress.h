@@ -11,12 +11,16 @@ typedef struct mf_dictionary {
     size_t length;
     void *for_compression;   /* NULL if it is for reading only */
     void *for_decompression; /* never NULL */
+    uint32_t holds; /* beyond the owner's */
     const mf_mem *mem;
 } mf_dictionary;
 
 /* Copies `data`. level 0: for reading only. */
 int mf_dictionary_new(const mf_mem *mem, const void *data, size_t length, int level, mf_dictionary **out);
+/* Gives up the owner's hold or another; the last one frees it. Holds are taken and given
+ * up by the thread that the handle belongs to. */
 void mf_dictionary_free(mf_dictionary *dictionary);
+mf_dictionary *mf_dictionary_hold(const mf_dictionary *dictionary);
 /* SPEC 12 */
 uint32_t mf_dictionary_id(const void *data, size_t length);
 /* Trains a dictionary of at most `capacity` bytes from `count` samples that

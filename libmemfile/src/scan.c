@@ -99,6 +99,7 @@ void mf_scan_close(mf_scan *sc)
     for (unsigned i = 0; sc->slots && i < sc->slot_count; i++)
         if (sc->slots[i]) {
             mf_arena_free(&sc->slots[i]->arena);
+            mf_dictionary_free(sc->slots[i]->dictionary);
             mf_free(mem, sc->slots[i]->raw);
             mf_free(mem, sc->slots[i]->content);
             mf_free(mem, sc->slots[i]);
@@ -208,9 +209,15 @@ static int fill(mf_scan *sc, mf_scan_slot *s, uint64_t offset, uint64_t guess, m
     s->offset = offset;
     s->tag = st->tag;
     s->wants_content = sc->wants_content;
+    mf_dictionary_free(s->dictionary);
     s->dictionary = NULL;
-    if (s->segment.codec == MF_CODEC_ZSTD_DICTIONARY && sc->wants_content)
-        return mf_store_dictionary(st, s->segment.codec_parameter, &s->dictionary, err);
+    if (s->segment.codec == MF_CODEC_ZSTD_DICTIONARY && sc->wants_content) {
+        const mf_dictionary *dictionary;
+        int rc = mf_store_dictionary(st, s->segment.codec_parameter, &dictionary, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        s->dictionary = mf_dictionary_hold(dictionary);
+    }
     return MEMFILE_OK;
 }
 

@@ -17,7 +17,7 @@ typedef struct mf_scan_slot {
     mf_arena arena;
     mf_block block;
     uint64_t first_entry;
-    const mf_dictionary *dictionary;
+    mf_dictionary *dictionary; /* held: the handle may follow a rename meanwhile */
     uint32_t tag;
     bool wants_content;
     int rc;
