@@ -3,19 +3,32 @@
 
 /* ---- runs */
 
+/* SPEC 10.3: a page names the entries of its run. */
+static int page_of_run(mf_store *st, uint64_t first_entry, uint64_t entry_count, uint64_t offset, uint64_t length,
+                       mf_object **out, memfile_error *err)
+{
+    int rc = mf_store_page(st, offset, length, out, err);
+    if (rc != MEMFILE_OK || ((*out)->page.first_entry == first_entry && (*out)->page.entry_count == entry_count))
+        return rc;
+    mf_store_release(st, *out);
+    *out = NULL;
+    return mf_fail(err, MEMFILE_E_DAMAGED, offset, "the index page at offset %llu is of another run",
+                   (unsigned long long)offset);
+}
+
 /* Walks down to the leaf that holds the largest item <= *target, if any does.
  * Each step goes one level down, so a page that leads to itself is found out. */
 static int descend(mf_store *st, const mf_run *run, const mf_item *target, mf_object **leaf, memfile_error *err)
 {
     mf_object *page = NULL;
     *leaf = NULL;
-    int rc = mf_store_page(st, run->root_offset, run->root_length, &page, err);
+    int rc = page_of_run(st, run->first_entry, run->entry_count, run->root_offset, run->root_length, &page, err);
     while (rc == MEMFILE_OK && page->page.level > 0) {
         uint32_t rank = mf_page_rank(&page->page, target);
         uint32_t child = rank ? rank - 1 : 0;
         mf_object *next = NULL;
-        rc = mf_store_page(st, mf_ints_at(&page->page.offsets, child) * 8, mf_ints_at(&page->page.lengths, child) * 8,
-                           &next, err);
+        rc = page_of_run(st, run->first_entry, run->entry_count, mf_ints_at(&page->page.offsets, child) * 8,
+                         mf_ints_at(&page->page.lengths, child) * 8, &next, err);
         if (rc == MEMFILE_OK && next->page.level + 1 != page->page.level) {
             rc = mf_fail(err, MEMFILE_E_DAMAGED, next->offset, "an index page at offset %llu is on the wrong level",
                          (unsigned long long)next->offset);
@@ -54,7 +67,7 @@ void mf_run_iterator_close(mf_run_iterator *it)
 static int push_page(mf_run_iterator *it, uint64_t offset, uint64_t length, memfile_error *err)
 {
     mf_object *page;
-    int rc = mf_store_page(it->store, offset, length, &page, err);
+    int rc = page_of_run(it->store, it->first_entry, it->entry_count, offset, length, &page, err);
     if (rc != MEMFILE_OK)
         return rc;
     if (it->depth > 0 && page->page.level + 1 != it->level[it->depth - 1].page->page.level) {
@@ -79,7 +92,8 @@ int mf_run_seek(mf_run_iterator *it, mf_store *st, const mf_run *run, const mf_i
 {
     memset(it, 0, sizeof *it);
     it->store = st;
-    it->run = run;
+    it->first_entry = run->first_entry;
+    it->entry_count = run->entry_count;
     if (run->type != MF_RUN_ITEMS || run->root_length == 0)
         return MEMFILE_OK;
     int rc = push_page(it, run->root_offset, run->root_length, err);

@@ -155,7 +155,7 @@ int mf_store_add_fates(mf_store *store, mf_items *items, mf_object *object, uint
 /* Forward iteration over a run's items from the first >= *from. */
 typedef struct mf_run_iterator {
     mf_store *store;
-    const mf_run *run;
+    uint64_t first_entry, entry_count; /* of the run, which its pages repeat */
     unsigned depth;
     struct {
         mf_object *page;
