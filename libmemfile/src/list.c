@@ -29,6 +29,7 @@ struct memfile_cursor {
     uint64_t block_first;
     uint32_t row, rows;    /* next row; rows that are left, when going backward */
     uint64_t next_entry;   /* going backward: the next block ends here */
+    uint64_t lost;         /* entries that could not be read, not counting those of the scan */
     uint8_t *superseded;   /* per row of the block */
     bool fates;
     memfile_entry view;
@@ -142,6 +143,8 @@ static int plan(memfile_cursor *c)
 {
     uint32_t tag = c->mf->store.tag;
     size_t capacity = 0;
+    if (c->mf->store.state->blocks)
+        return MEMFILE_OK; /* only who goes through the blocks sees what was lost */
     for (int attempt = 0; attempt < 4; attempt++) {
         int rc;
         uint64_t h;
@@ -341,6 +344,41 @@ static int next_scanned(memfile_cursor *c)
     }
 }
 
+/* Block of an entry, with its content; *row of it. */
+static int take_entry(memfile_cursor *c, uint64_t entry, uint32_t *row)
+{
+    mf_object *o;
+    int rc = mf_store_entry(&c->mf->store, entry, &o, row, &c->mf->error);
+    return rc == MEMFILE_OK ? take_block(c, o) : rc;
+}
+
+/* Is it an entry that is lost for good, not one that the index fails to lead to? */
+static bool is_lost(const memfile_cursor *c, int rc)
+{
+    return rc == MEMFILE_E_DAMAGED && c->mf->store.state->blocks;
+}
+
+static int no_more(memfile_cursor *c)
+{
+    return c->lost ? mf_fail(&c->mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                             "%llu entries could not be read; all others were", (unsigned long long)c->lost)
+                   : MEMFILE_DONE;
+}
+
+/* Going backward, the last entry before the next that was lost: the end of the block before it. */
+static uint64_t before_lost(const memfile_cursor *c)
+{
+    const mf_state *s = c->mf->store.state;
+    uint64_t entry = c->next_entry - 1, best = c->first;
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        uint64_t first = s->blocks[i].first_entry, end = first + s->blocks[i].entry_count;
+        uint64_t here = end <= entry ? end : first; /* not the block that holds it, which cannot be read */
+        if (first <= entry && here > best)
+            best = here;
+    }
+    return best;
+}
+
 static int next_backward(memfile_cursor *c)
 {
     for (;;) {
@@ -351,46 +389,49 @@ static int next_backward(memfile_cursor *c)
                 return MEMFILE_OK;
             }
         }
+        c->rows = 0;
         if (c->next_entry <= c->first)
-            return MEMFILE_DONE;
-        mf_object *o;
+            return no_more(c);
         uint32_t row;
-        int rc = mf_store_entry(&c->mf->store, c->next_entry - 1, &o, &row, &c->mf->error);
-        if (rc == MEMFILE_OK)
-            rc = take_block(c, o);
+        int rc = take_entry(c, c->next_entry - 1, &row);
+        if (rc == MEMFILE_OK && c->fates)
+            rc = find_superseded(c);
+        if (is_lost(c, rc)) {
+            uint64_t end = before_lost(c);
+            c->lost += c->next_entry - end;
+            c->next_entry = end;
+            continue;
+        }
         if (rc != MEMFILE_OK)
             return rc;
         c->rows = row + 1;
         c->next_entry = c->block_first;
-        rc = c->fates ? find_superseded(c) : MEMFILE_OK;
-        if (rc != MEMFILE_OK)
-            return rc;
     }
 }
 
 static int next_candidate(memfile_cursor *c)
 {
     while (c->next_candidate < c->candidate_count) {
-        size_t i = c->next_candidate++;
+        size_t i = c->next_candidate;
         uint64_t entry = c->candidates[c->reverse ? c->candidate_count - 1 - i : i], by;
-        mf_object *o;
         uint32_t row;
-        int rc = mf_store_entry(&c->mf->store, entry, &o, &row, &c->mf->error);
-        if (rc == MEMFILE_OK)
-            rc = take_block(c, o);
-        if (rc != MEMFILE_OK)
-            return rc;
-        if (!matches(c, row))
-            continue;
-        rc = c->fates ? mf_store_fate(&c->mf->store, entry, c->end, &by, &c->mf->error) : MEMFILE_DONE;
-        if (rc < 0)
-            return rc;
-        if (rc == MEMFILE_OK)
-            continue;
-        c->view = (memfile_entry){c->block, row, entry};
-        return MEMFILE_OK;
+        bool gone = false;
+        int rc = take_entry(c, entry, &row);
+        bool fits = rc == MEMFILE_OK && matches(c, row);
+        if (fits && c->fates) {
+            rc = mf_store_fate(&c->mf->store, entry, c->end, &by, &c->mf->error);
+            gone = rc == MEMFILE_OK;
+        }
+        if (rc < 0 && !is_lost(c, rc))
+            return rc; /* this one is asked for again when the index was done without */
+        c->next_candidate++;
+        c->lost += rc < 0;
+        if (rc >= 0 && fits && !gone) {
+            c->view = (memfile_entry){c->block, row, entry};
+            return MEMFILE_OK;
+        }
     }
-    return MEMFILE_DONE;
+    return no_more(c);
 }
 
 static int next(memfile_cursor *c)
@@ -401,9 +442,12 @@ static int next(memfile_cursor *c)
                             : MEMFILE_DONE;
 }
 
-/* A scan goes on behind the last entry that was given, without the index. */
+/* Goes on behind the last entry that was given, without the index. */
 static int resume(memfile_cursor *c)
 {
+    c->fates = !c->all;
+    if (!c->scanning)
+        return MEMFILE_OK;
     mf_scan_close(&c->scan);
     c->block = NULL;
     c->row = c->rows = 0;
@@ -411,7 +455,6 @@ static int resume(memfile_cursor *c)
     int rc = mf_scan_open(&c->scan, &c->mf->store, c->resume_at, c->end, true, c->mf->settings.threads, &c->mf->error);
     c->scanning = rc == MEMFILE_OK;
     c->first = c->resume_at;
-    c->fates = !c->all;
     return rc;
 }
 
@@ -421,7 +464,7 @@ int memfile_cursor_next(memfile_cursor *c, const memfile_entry **out)
     if (c->given >= c->limit)
         return MEMFILE_DONE;
     int rc = next(c);
-    if (rc == MEMFILE_E_DAMAGED && c->scanning && mf_handle_fall_back(c->mf, rc)) {
+    if (rc == MEMFILE_E_DAMAGED && mf_handle_fall_back(c->mf, rc)) {
         rc = resume(c);
         if (rc == MEMFILE_OK)
             rc = next(c);
