@@ -356,6 +356,8 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
         rc = c->new.new.io->functions->lock(c->new.new.io, o.lock_timeout_ms, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_publish(c->new.new.io, o.output ? NULL : c->old.io, c->err);
+    if (rc != MEMFILE_OK && result)
+        memset(result, 0, sizeof *result);
     unmake(c);
     mf_free(&mf_mem_default, c);
     return rc;

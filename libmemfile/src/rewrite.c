@@ -40,6 +40,7 @@ static int write_history(mf_rewrite *c)
     c->history.first_number += c->history.row_count;
     c->history.first_entry = c->history_entries;
     c->history.row_count = c->history.node_count = 0;
+    c->history_bytes = 0;
     mf_arena_reset(&c->arena);
     return rc;
 }
@@ -59,11 +60,15 @@ static int keep(mf_rewrite *c, mf_slice *s)
 int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count)
 {
     mf_history *h = &c->history;
-    if (h->row_count == HISTORY_ROWS) {
+    /* five packed numbers and five counts; a node has depth, position and seed */
+    size_t bytes = 5 * 8 + 5 * 5 + row->parents.length + row->author.length + row->extra.length +
+                   row->signatures.length + (size_t)node_count * (1 + 5 + 16);
+    if (h->row_count == HISTORY_ROWS || (h->row_count > 0 && c->history_bytes + bytes > MF_STORED_LENGTH_MAX - 256)) {
         int rc = write_history(c);
         if (rc != MEMFILE_OK)
             return rc;
     }
+    c->history_bytes += bytes;
     mf_history_row *r = &h->rows[h->row_count++];
     *r = *row;
     if (keep(c, &r->parents) || keep(c, &r->author) || keep(c, &r->extra) || keep(c, &r->signatures))

@@ -23,6 +23,7 @@ typedef struct mf_rewrite {
     /* history */
     mf_arena arena;
     mf_history history;
+    size_t history_bytes; /* of its rows in a segment, at most */
     size_t node_capacity;
     mf_built built;
     mf_buffer head;
