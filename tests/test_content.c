@@ -13,7 +13,7 @@ typedef struct bench {
     mf_items items;
     uint64_t objects;
     mf_content_writer writer;
-    mf_run runs[1];
+    mf_run runs[1], *own; /* own: of the footer that was read */
 } bench;
 
 static void set_up(bench *b, const char *name)
@@ -21,6 +21,8 @@ static void set_up(bench *b, const char *name)
     uint8_t digest[32] = {1};
     memset(b, 0, sizeof *b);
     b->mf = create_file(temp_path(name));
+    b->own = b->mf->store.committed.footer.runs;
+    assert_int_equal(b->mf->store.committed.footer.run_count, 0);
     mf_items_init(&b->items, &mf_mem_default);
     mf_group_init(&b->group, &b->mf->store);
     mf_group_begin(&b->group, b->mf->store.state->end, b->mf->store.state->commit_offset, digest);
@@ -42,7 +44,7 @@ static void make_readable(bench *b)
 static void tear_down(bench *b)
 {
     b->mf->store.committed.footer.run_count = 0;
-    b->mf->store.committed.footer.runs = NULL;
+    b->mf->store.committed.footer.runs = b->own;
     mf_content_writer_free(&b->writer);
     mf_items_free(&b->items);
     mf_group_free(&b->group);
