@@ -1,7 +1,7 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}
-    local verbs="init import export put get list log info verify compact help version"
+    local verbs="init import export put get list log info verify recover compact help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
         return
@@ -16,6 +16,7 @@ _memfile_tool() {
         log) options="--limit --json" ;;
         info|version) options="--json" ;;
         verify) options="--quick --threads --json" ;;
+        recover) options="--threads --json" ;;
         compact) options="--output --level --threads --wait --json" ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur"); return ;;
     esac

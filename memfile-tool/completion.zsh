@@ -3,7 +3,7 @@
 local -a verbs options
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
   put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds'
-  verify:'check every byte' compact:'write the file anew' help:'say what a verb does' version:'print the version')
+  verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' help:'say what a verb does' version:'print the version')
 if (( CURRENT == 2 )); then
   _describe verb verbs
   return
@@ -17,6 +17,7 @@ case $words[2] in
   log) options=(--limit --json) ;;
   info|version) options=(--json) ;;
   verify) options=(--quick --threads --json) ;;
+  recover) options=(--threads --json) ;;
   compact) options=(--output --level --threads --wait --json) ;;
   help) _describe verb verbs; return ;;
 esac

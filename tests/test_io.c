@@ -12,6 +12,8 @@
 #include "digest.h"
 #include "io.h"
 
+static uint64_t looked; /* size that a look gave */
+
 static mf_io *open_io(const char *path, mf_io_access access)
 {
     mf_io *io;
@@ -69,7 +71,7 @@ static void check_reading(mf_io *io)
     assert_int_equal(mf_io_read_all(io, 100, out, 1, &e), MEMFILE_E_TRUNCATED);
     assert_int_equal(e.offset, 100);
     int moved = 7;
-    assert_int_equal(io->functions->moved(io, &moved, &e), MEMFILE_OK);
+    assert_int_equal(io->functions->look(io, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 0);
 }
 
@@ -259,7 +261,7 @@ static void a_descriptor_closed_behind_the_handle_is_an_error_everywhere(void **
     assert_int_equal(e.system_errno, EBADF);
     assert_int_equal(io->functions->size(io, &size, &e), MEMFILE_E_SYSTEM);
     assert_int_equal(io->functions->lock(io, 1000, &e), MEMFILE_E_SYSTEM); /* at once, not as BUSY */
-    assert_int_equal(io->functions->moved(io, &moved, &e), MEMFILE_E_SYSTEM);
+    assert_int_equal(io->functions->look(io, &moved, &looked, &e), MEMFILE_E_SYSTEM);
     assert_int_equal(mf_io_file_links(io, &links, &e), MEMFILE_E_SYSTEM);
     assert_int_equal(mf_io_file_again(io, &again, &e), MEMFILE_E_SYSTEM);
     assert_null(again);
@@ -367,7 +369,7 @@ static void a_relative_name_is_resolved_once(void **state)
     assert_int_equal(chdir(folder), 0);
     mf_io *io = open_io("relative", MF_IO_READ);
     assert_int_equal(chdir("/"), 0);
-    assert_int_equal(io->functions->moved(io, &moved, &e), MEMFILE_OK);
+    assert_int_equal(io->functions->look(io, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 0);
     assert_int_equal(io->functions->reopen(io, &e), MEMFILE_OK);
     io->functions->close(io);
@@ -432,14 +434,14 @@ static void a_replacement_takes_name_and_mode_and_the_old_file_stays_readable(vo
     assert_int_equal(symlink(path, alias), 0);
     mf_io *new = open_io(alias, MF_IO_REPLACE); /* through a link: the file, not the link */
     assert_int_equal(mf_io_write(new, 0, "new", 3, &e), MEMFILE_OK);
-    assert_int_equal(old->functions->moved(old, &moved, &e), MEMFILE_OK);
+    assert_int_equal(old->functions->look(old, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 0);
     assert_int_equal(mf_io_file_publish(new, old, &e), MEMFILE_OK);
     assert_int_equal(lstat(alias, &st), 0);
     assert_true(S_ISLNK(st.st_mode));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0640);
-    assert_int_equal(old->functions->moved(old, &moved, &e), MEMFILE_OK);
+    assert_int_equal(old->functions->look(old, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 1);
     assert_int_equal(mf_io_file_links(old, &links, &e), MEMFILE_OK);
     assert_int_equal(links, 0);
@@ -448,7 +450,7 @@ static void a_replacement_takes_name_and_mode_and_the_old_file_stays_readable(vo
     assert_int_equal(old->functions->reopen(old, &e), MEMFILE_OK);
     assert_int_equal(mf_io_read_all(old, 0, out, 3, &e), MEMFILE_OK);
     assert_memory_equal(out, "new", 3);
-    assert_int_equal(old->functions->moved(old, &moved, &e), MEMFILE_OK);
+    assert_int_equal(old->functions->look(old, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 0);
     new->functions->close(new);
     old->functions->close(old);
@@ -481,13 +483,13 @@ static void a_file_that_is_gone_or_no_file_any_more_leaves_the_handle_what_it_ha
     char out[3];
     mf_io *io = make_io(path, "old");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(io->functions->moved(io, &moved, &e), MEMFILE_E_SYSTEM);
+    assert_int_equal(io->functions->look(io, &moved, &looked, &e), MEMFILE_E_SYSTEM);
     assert_int_equal(e.system_errno, ENOENT);
     assert_int_equal(io->functions->reopen(io, &e), MEMFILE_E_NOT_FOUND);
     assert_int_equal(mf_io_read_all(io, 0, out, 3, &e), MEMFILE_OK);
     assert_memory_equal(out, "old", 3);
     assert_int_equal(mkfifo(path, 0700), 0);
-    assert_int_equal(io->functions->moved(io, &moved, &e), MEMFILE_OK);
+    assert_int_equal(io->functions->look(io, &moved, &looked, &e), MEMFILE_OK);
     assert_int_equal(moved, 1);
     assert_int_equal(io->functions->reopen(io, &e), MEMFILE_E_NOT_MEMFILE);
     assert_int_equal(mf_io_read_all(io, 0, out, 3, &e), MEMFILE_OK);
