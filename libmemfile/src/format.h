@@ -12,6 +12,7 @@
 #define MF_RAW_LENGTH_MAX 1048576u
 #define MF_CORE_LENGTH_MAX 262144u
 #define MF_BLOCK_ROWS_MAX 4096u
+#define MF_BLOCK_CORES_MAX 2097152u /* bytes of its cores, together */
 #define MF_INLINE_CONTENT_MAX 32768u
 #define MF_CHUNK_LENGTH 262144u
 #define MF_LOOKBACK 18874368u

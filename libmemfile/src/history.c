@@ -113,7 +113,7 @@ static void get_numbers(mf_history *h, mf_cursor *c)
             time = (int64_t)((uint64_t)time + (uint64_t)mf_unzigzag(mf_ints_at(&times, i - 1)));
         r->time_us = time;
         r->order = time < 0 ? 0 : (uint64_t)time;
-        if ((r->flags & ~known) || r->count > MF_ENTRIES_MAX - entries)
+        if ((r->flags & ~known) || (h->first_number + i == 0 && r->count > 0) || r->count > MF_ENTRIES_MAX - entries)
             c->failed = true;
         else
             entries += r->count;

@@ -39,6 +39,7 @@ typedef struct mf_verify_job {
     uint32_t tag;
     uint64_t seed;
     uint32_t rows;
+    size_t core_bytes; /* of the rows so far */
     /* out */
     uint8_t (*leaves)[32];
     mf_sum sums[MF_ITEM_COMMIT + 1];

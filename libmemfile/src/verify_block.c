@@ -41,6 +41,11 @@ static int check_row(mf_verify_job *job, mf_verify_worker *w, mf_block *block, u
                         : mf_fail(&job->error, MEMFILE_E_DAMAGED, job->segment.offset,
                                   "row %u of the block at offset %llu does not give an entry", row,
                                   (unsigned long long)job->segment.offset);
+    job->core_bytes += w->core.length - MF_SALT_LENGTH;
+    if (job->core_bytes > MF_BLOCK_CORES_MAX)
+        return mf_fail(&job->error, MEMFILE_E_DAMAGED, job->segment.offset,
+                       "the block at offset %llu stands for more than %u bytes of entries",
+                       (unsigned long long)job->segment.offset, MF_BLOCK_CORES_MAX);
     rc = mf_record_parse(w->record,
                          mf_slice_of(w->core.data + MF_SALT_LENGTH, w->core.length - MF_SALT_LENGTH),
                          MEMFILE_E_DAMAGED, job->segment.offset, &job->error);
@@ -113,6 +118,7 @@ static void run_block(void *context, unsigned worker, void *argument)
     mf_block block;
     memset(job->sums, 0, sizeof job->sums);
     job->named_count = 0;
+    job->core_bytes = 0;
     mf_items_clear(&w->items);
     job->rc = open_block(job, w, &block);
     for (uint32_t row = 0; job->rc == MEMFILE_OK && row < block.rows; row++)
