@@ -109,7 +109,7 @@ static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *er
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
     if (rc == MEMFILE_E_DAMAGED && mf->open && mf->settings.strictness != MEMFILE_STRICT)
-        rc = mf_store_rebuild(&mf->store, err);
+        rc = mf_store_rebuild(&mf->store, false, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
         rc = mf_fail(err, s->unfinished_is_damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED, s->end,
@@ -341,7 +341,7 @@ static int get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 bool mf_handle_fall_back(memfile *mf, int rc)
 {
     return rc == MEMFILE_E_DAMAGED && !mf->store.state->blocks && mf->settings.strictness != MEMFILE_STRICT &&
-           !(mf->writer && mf_writer_active(mf->writer)) && mf_store_rebuild(&mf->store, &mf->error) == MEMFILE_OK;
+           !(mf->writer && mf_writer_active(mf->writer)) && mf_store_rebuild(&mf->store, false, &mf->error) == MEMFILE_OK;
 }
 
 int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)

@@ -152,7 +152,7 @@ static int note_group(rebuilding *r, const mf_walk_group *g)
     return rc;
 }
 
-int mf_store_rebuild(mf_store *st, memfile_error *err)
+int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
 {
     rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
     uint64_t newest, size = st->committed.file_size, end = size;
@@ -175,6 +175,8 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     if (mf_tail_find(st, size, &newest, &damage, &why) == MEMFILE_OK &&
         mf_tail_counts(st, newest, size, &end, &why) != MEMFILE_OK)
         end = size;
+    if (all)
+        end = size & ~(uint64_t)7;
     int rc = mf_walk_open(&r->walk, st, end, err);
     while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&r->walk, &g, err)) == MEMFILE_OK)
         rc = note_group(r, &g);

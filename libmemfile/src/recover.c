@@ -110,7 +110,7 @@ static int open_old(recovery *c, const char *path)
     c->old.readable_end = c->image.size;
     if (c->block_count == 0)
         return MEMFILE_OK;
-    rc = mf_store_rebuild(&c->old, c->err); /* for dictionaries and contents */
+    rc = mf_store_rebuild(&c->old, true, c->err); /* for dictionaries and contents */
     mf_free(&c->mem, c->old.committed.blocks);
     c->old.committed.blocks = c->blocks;
     c->old.committed.block_count = (uint32_t)c->block_count;

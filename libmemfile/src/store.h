@@ -109,8 +109,9 @@ int mf_store_refresh(mf_store *store, uint64_t size, memfile_error *err);
 /* Drops everything known of the file and opens it anew; for a file that was replaced. */
 int mf_store_reload(mf_store *store, memfile_error *err);
 
-/* rebuild.c: makes the state anew from what is sound, so that reading goes on. */
-int mf_store_rebuild(mf_store *store, memfile_error *err);
+/* rebuild.c: makes the state anew from what is sound, so that reading goes on.
+ * all: what stands behind the newest commit too. */
+int mf_store_rebuild(mf_store *store, bool all, memfile_error *err);
 void mf_state_free(mf_state *state, const mf_mem *mem);
 /* Drops what was made of the state before: items of the tail. */
 void mf_store_forget_tail(mf_store *store);

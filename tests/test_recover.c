@@ -1,0 +1,409 @@
+/* recover: corruption sweeps. SPEC 17.
+ *
+ * The oracle knows nothing of chains and commits: an entry must come back if the bytes of its
+ * segment, of a dictionary that it needs and of all chunks of its content still stand somewhere
+ * in the damaged file, and must not if they do not. Entries with no sound commit behind them may go
+ * either way: it depends on 14.3 whether they are torn or damaged. */
+#include "support.h"
+
+#include <unistd.h>
+
+#include "commit.h"
+
+#define ENTRIES_MAX 400
+#define SEGMENTS_MAX 200
+
+typedef struct golden {
+    uint8_t *bytes;
+    size_t length;
+    mf_segment segments[SEGMENTS_MAX];
+    size_t count;
+    size_t first[SEGMENTS_MAX], rows[SEGMENTS_MAX]; /* entries in it */
+    size_t entries;
+    size_t with_content; /* the entry that has one, or SIZE_MAX */
+} golden;
+
+static size_t text_of(size_t entry, char out[400])
+{
+    uint64_t random = entry * 977 + 5;
+    size_t length = 30 + entry * 37 % 200, n = (size_t)snprintf(out, 400, "entry %zu:", entry);
+    while (n < length)
+        out[n++] = (char)('a' + next_random(&random) % 23);
+    out[n] = '\0';
+    return n;
+}
+
+/* Which entries each segment holds, from what SPEC 5, 6 and 9.1 say of heads. */
+static void note_rows(golden *g)
+{
+    g->count = segments_of(g->bytes, g->length, g->segments, SEGMENTS_MAX);
+    for (size_t i = 0; i < g->count; i++) {
+        const mf_segment *s = &g->segments[i];
+        mf_cursor c = mf_cursor_of(g->bytes + s->offset + MF_SEGMENT_HEADER_LENGTH, s->stored_length);
+        mf_get_varint(&c);
+        g->first[i] = g->rows[i] = 0;
+        if (s->type == MF_TYPE_RECORDS) {
+            g->first[i] = (size_t)mf_get_varint(&c);
+            g->rows[i] = (size_t)mf_get_varint(&c);
+        } else if (s->type == MF_TYPE_COMMIT) {
+            uint64_t flags = mf_get_varint(&c);
+            mf_get_varint(&c);
+            g->first[i] = (size_t)mf_get_varint(&c);
+            g->rows[i] = flags & MF_COMMIT_INLINE ? (size_t)mf_get_varint(&c) : 0;
+        }
+        assert_false(c.failed);
+    }
+}
+
+/* mode 0: small commits; 1: batches with an index, a dictionary and a content; 2: that, compacted */
+static void make(golden *g, int mode)
+{
+    const char *path = temp_path("golden");
+    memfile *mf = create_file(path);
+    char text[400], id[16];
+    memset(g, 0, sizeof *g);
+    g->with_content = SIZE_MAX;
+    size_t wanted = mode ? 300 : 23;
+    for (; g->entries < wanted; g->entries++) {
+        snprintf(id, sizeof id, "m%zu", g->entries % (wanted - 3));
+        text_of(g->entries, text);
+        put_text(mf, id, text);
+        if (mode == 0 ? g->entries % 3 == 2 : g->entries % 120 == 119)
+            commit_ok(mf);
+    }
+    if (mode) {
+        char *large = (char *)malloc(600001);
+        uint64_t random = 99;
+        for (size_t i = 0; i < 600000; i++)
+            large[i] = (char)('a' + next_random(&random) % 2 * (next_random(&random) % 3));
+        large[600000] = '\0';
+        g->with_content = g->entries++;
+        put_text(mf, "large", large);
+        free(large);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    if (mode == 2)
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    g->bytes = read_file(path, &g->length);
+    note_rows(g);
+}
+
+static bool stands_in(const uint8_t *bytes, size_t length, const uint8_t *wanted, size_t wanted_length)
+{
+    for (const uint8_t *at = bytes; (size_t)(bytes + length - at) >= wanted_length;) {
+        at = (const uint8_t *)memchr(at, wanted[0], (size_t)(bytes + length - at) - wanted_length + 1);
+        if (!at)
+            return false;
+        if (memcmp(at, wanted, wanted_length) == 0)
+            return true;
+        at++;
+    }
+    return false;
+}
+
+enum { GONE, EITHER, THERE };
+
+static void expect(const golden *g, const uint8_t *bytes, size_t length, int expected[ENTRIES_MAX])
+{
+    bool intact[SEGMENTS_MAX], dictionary = false, chunks = true;
+    size_t newest = 0; /* sound commit */
+    for (size_t i = 0; i < g->count; i++) {
+        const mf_segment *s = &g->segments[i];
+        intact[i] = stands_in(bytes, length, g->bytes + s->offset, (size_t)mf_segment_total(s));
+        dictionary |= intact[i] && s->type == MF_TYPE_DICTIONARY;
+        chunks &= intact[i] || s->type != MF_TYPE_CHUNK;
+        newest = intact[i] && s->type == MF_TYPE_COMMIT ? i : newest;
+    }
+    for (size_t i = 0; i < ENTRIES_MAX; i++)
+        expected[i] = GONE;
+    for (size_t i = 0; i < g->count; i++)
+        for (size_t row = 0; row < g->rows[i]; row++) {
+            size_t entry = g->first[i] + row;
+            if (intact[i] && (g->segments[i].codec != MF_CODEC_ZSTD_DICTIONARY || dictionary) &&
+                (entry != g->with_content || chunks))
+                expected[entry] = i > newest ? EITHER : THERE;
+        }
+}
+
+/* Entries of a file, by the text that each has alone. */
+static size_t list_entries(const char *path, const golden *g, bool found[ENTRIES_MAX])
+{
+    memfile *mf = open_file(path, MEMFILE_READ);
+    memfile_cursor *c;
+    const memfile_entry *entry;
+    memfile_filter filter = MEMFILE_FILTER_INIT;
+    char text[400];
+    size_t count = 0, last = 0, length;
+    int rc;
+    memset(found, 0, ENTRIES_MAX * sizeof *found);
+    filter.all = 1;
+    assert_int_equal(memfile_list(mf, &filter, &c), MEMFILE_OK);
+    while ((rc = memfile_cursor_next(c, &entry)) == MEMFILE_OK) {
+        const char *p = memfile_entry_field(entry, MEMFILE_TEXT, &length);
+        size_t number = g->with_content;
+        if (p) {
+            assert_int_equal(sscanf(p, "entry %zu:", &number), 1);
+            assert_int_equal(text_of(number, text), length);
+            assert_memory_equal(text, p, length);
+        } else {
+            assert_int_equal(memfile_entry_content_length(entry), 600000);
+        }
+        assert_true(number < g->entries && !found[number]);
+        assert_true(count == 0 || number > last); /* in order */
+        found[number] = true;
+        last = number;
+        count++;
+    }
+    assert_int_equal(rc, MEMFILE_DONE);
+    memfile_cursor_close(c);
+    memfile_close(mf);
+    return count;
+}
+
+/* Recovers the damaged bytes and compares with the oracle. what, a, b: for the message. */
+static void sweep(const golden *g, const uint8_t *bytes, size_t length, const char *what, size_t a, size_t b)
+{
+    const char *damaged = temp_path("damaged"), *out = temp_path("out");
+    int expected[ENTRIES_MAX];
+    bool found[ENTRIES_MAX];
+    memfile_recover_result r;
+    memfile_error e, why;
+    size_t kept;
+    write_file(damaged, bytes, length);
+    unlink(out);
+    expect(g, bytes, length, expected);
+    int verified = verify_path(damaged, NULL);
+    int rc = memfile_recover(damaged, out, NULL, &r, &why);
+    uint8_t *after = read_file(damaged, &kept);
+    assert_true(kept == length && memcmp(after, bytes, length) == 0);
+    free(after);
+    if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED) {
+        for (size_t i = 0; i < g->entries; i++)
+            if (expected[i] == THERE)
+                fail_msg("%s %zu %zu: entry %zu could be saved, but: %s", what, a, b, i, why.message);
+        assert_int_not_equal(access(out, F_OK), 0);
+        return;
+    }
+    if (memfile_verify(out, NULL, NULL, &e) != MEMFILE_OK)
+        fail_msg("%s %zu %zu: recovered (%s), but it does not verify: %s", what, a, b, why.message, e.message);
+    size_t count = list_entries(out, g, found);
+    assert_int_equal(r.entries, count);
+    for (size_t i = 0; i < g->entries; i++)
+        if (expected[i] != EITHER && found[i] != (expected[i] == THERE))
+            fail_msg("%s %zu %zu: entry %zu %s", what, a, b, i, found[i] ? "is there, damaged" : "was sound and is not there");
+    bool same = length == g->length && memcmp(bytes, g->bytes, length) == 0;
+    if (!same && verified == MEMFILE_OK && g->entries == count)
+        fail_msg("%s %zu %zu: verify found nothing", what, a, b);
+    if (count < g->entries && rc == MEMFILE_OK && verified != MEMFILE_E_TRUNCATED && length >= g->length)
+        fail_msg("%s %zu %zu: %zu entries are lost in silence", what, a, b, g->entries - count);
+    if (rc == MEMFILE_OK)
+        assert_true(r.same_history && r.damage.lost_entries == 0);
+}
+
+static uint8_t *copy_of(const golden *g, size_t room)
+{
+    uint8_t *copy = (uint8_t *)malloc(g->length + room);
+    memcpy(copy, g->bytes, g->length);
+    return copy;
+}
+
+static void every_flipped_byte_costs_its_segment_only(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        golden g;
+        make(&g, mode);
+        uint8_t *copy = copy_of(&g, 0);
+        size_t step = mode ? g.length / 150 + 1 : 7;
+        for (size_t i = mode ? step / 2 : 0; i < g.length; i += step) {
+            uint8_t was = copy[i];
+            copy[i] = (uint8_t)(was ^ (i % 3 == 0 ? 1 : i % 3 == 1 ? 0xff : 0x80));
+            sweep(&g, copy, g.length, "flip", i, copy[i]);
+            copy[i] = was;
+        }
+        free(copy);
+        free(g.bytes);
+    }
+}
+
+static void every_length_is_recovered(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        golden g;
+        make(&g, mode);
+        for (size_t n = 0; n < g.length; n += mode ? g.length / 100 + 1 : 13)
+            sweep(&g, g.bytes, n, "cut to", n, 0);
+        free(g.bytes);
+    }
+}
+
+/* Missing heads too: of 1 byte, the header, and more. */
+static void what_is_inserted_or_cut_out_displaces_only(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 3, 8, 64, 512, 5000};
+    for (int mode = 0; mode < 3; mode++) {
+        golden g;
+        make(&g, mode);
+        for (size_t k = 0; k < 6; k++) {
+            size_t n = lengths[k];
+            for (size_t at = 0; at + n < g.length; at += g.length / 9 + k) {
+                uint8_t *copy = copy_of(&g, n);
+                memmove(copy + at + n, copy + at, g.length - at);
+                memset(copy + at, (int)(k * 50), n);
+                sweep(&g, copy, g.length + n, "insert", at, n);
+                memcpy(copy, g.bytes, g.length);
+                memmove(copy + at, copy + at + n, g.length - at - n);
+                sweep(&g, copy, g.length - n, "cut out", at, n);
+                free(copy);
+            }
+        }
+        free(g.bytes);
+    }
+}
+
+static void segments_doubled_removed_or_swapped_are_sorted_out(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        golden g;
+        make(&g, mode);
+        uint8_t *copy = (uint8_t *)malloc(2 * g.length);
+        for (size_t i = 0; i < g.count; i++) {
+            size_t at = (size_t)g.segments[i].offset, n = (size_t)mf_segment_total(&g.segments[i]);
+            memcpy(copy, g.bytes, at + n); /* doubled */
+            memcpy(copy + at + n, g.bytes + at, g.length - at);
+            sweep(&g, copy, g.length + n, "double", i, 0);
+            memcpy(copy, g.bytes, at); /* removed */
+            memcpy(copy + at, g.bytes + at + n, g.length - at - n);
+            sweep(&g, copy, g.length - n, "remove", i, 0);
+            for (size_t k = i + 1; k < g.count; k += mode ? 5 : 2) { /* swapped */
+                size_t to = (size_t)g.segments[k].offset, m = (size_t)mf_segment_total(&g.segments[k]);
+                uint8_t *p = copy;
+                memcpy(p, g.bytes, at), p += at;
+                memcpy(p, g.bytes + to, m), p += m;
+                memcpy(p, g.bytes + at + n, to - at - n), p += to - at - n;
+                memcpy(p, g.bytes + at, n), p += n;
+                memcpy(p, g.bytes + to + m, g.length - to - m);
+                sweep(&g, copy, g.length, "swap", i, k);
+            }
+        }
+        free(copy);
+        free(g.bytes);
+    }
+}
+
+/* Two copies of one file go on apart: a segment of one in the place of the other's is no part of it. */
+static void a_siblings_segment_is_not_taken(void **state)
+{
+    (void)state;
+    const char *path = temp_path("ancestor"), *sibling = temp_path("sibling"), *out = temp_path("sibling-out");
+    memfile *mf = create_file(path);
+    memfile_recover_result r;
+    put_text(mf, "a", "known to both");
+    commit_ok(mf);
+    memfile_close(mf);
+    size_t length, other, at;
+    uint8_t *bytes = read_file(path, &length);
+    write_file(sibling, bytes, length);
+    at = length;
+    free(bytes);
+    const char *paths[] = {path, sibling};
+    for (int i = 0; i < 2; i++) {
+        mf = open_file(paths[i], MEMFILE_WRITE);
+        put_text(mf, "b", i ? "known to the sibling" : "known to the one only");
+        commit_ok(mf);
+        put_text(mf, "c", i ? "of the sibling too" : "this one goes on");
+        commit_ok(mf);
+        memfile_close(mf);
+    }
+    bytes = read_file(path, &length);
+    uint8_t *theirs = read_file(sibling, &other);
+    /* the second commit behind the fork, at its own offset: its chain leads elsewhere */
+    mf_segment ours[16], sis[16];
+    size_t n = segments_of(bytes, length, ours, 16), m = segments_of(theirs, other, sis, 16);
+    assert_true(n == m && n >= 4 && ours[n - 2].offset == at);
+    uint8_t *mixed = (uint8_t *)malloc(length + other);
+    size_t k = (size_t)ours[n - 1].offset;
+    assert_int_equal(sis[m - 1].offset > 0, 1);
+    memcpy(mixed, bytes, k);
+    /* same length or not: what stands there names its own offset, so it fits only if they agree */
+    memcpy(mixed + k, theirs + sis[m - 1].offset, other - (size_t)sis[m - 1].offset);
+    size_t total = k + other - (size_t)sis[m - 1].offset;
+    write_file(path, mixed, total);
+    unlink(out);
+    assert_int_equal(verify_path(path, NULL) == MEMFILE_OK, 0);
+    memfile_recover(path, out, NULL, &r, NULL);
+    mf = open_file(out, MEMFILE_READ);
+    const memfile_entry *entry;
+    assert_int_equal(memfile_get(mf, "a", 1, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+    assert_int_equal(memfile_get(mf, "b", 1, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+    assert_int_equal(memfile_get(mf, "c", 1, MEMFILE_NEWEST, &entry), MEMFILE_E_NOT_FOUND);
+    memfile_close(mf);
+    free(mixed);
+    free(theirs);
+    free(bytes);
+}
+
+static void a_sound_file_is_recovered_as_it_is(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        golden g;
+        make(&g, mode);
+        const char *path = temp_path("sound"), *out = temp_path("sound-out");
+        memfile_recover_result r;
+        memfile_verify_result before, after;
+        memfile_error e;
+        write_file(path, g.bytes, g.length);
+        assert_int_equal(verify_path(path, &before), MEMFILE_OK);
+        unlink(out);
+        assert_int_equal(memfile_recover(path, out, NULL, &r, NULL), MEMFILE_OK);
+        assert_true(r.same_history);
+        assert_int_equal(verify_path(out, &after), MEMFILE_OK);
+        assert_memory_equal(before.history_digest, after.history_digest, 32);
+        assert_memory_equal(before.history_digest, r.history_digest, 32);
+        assert_int_equal(before.commits, after.commits);
+        /* it can be written on, and what is there is not replaced */
+        memfile *mf = open_file(out, MEMFILE_WRITE);
+        put_text(mf, "m1", "a new version");
+        commit_ok(mf);
+        memfile_close(mf);
+        assert_int_equal(verify_path(out, NULL), MEMFILE_OK);
+        assert_int_equal(memfile_recover(path, out, NULL, &r, &e), MEMFILE_E_CONFLICT);
+        free(g.bytes);
+    }
+}
+
+static void what_is_no_memfile_gives_none(void **state)
+{
+    (void)state;
+    const char *path = temp_path("junk"), *out = temp_path("junk-out");
+    uint8_t junk[5000];
+    uint64_t random = 3;
+    for (size_t i = 0; i < sizeof junk; i++)
+        junk[i] = (uint8_t)next_random(&random);
+    memfile_error e;
+    for (size_t n = 0; n <= sizeof junk; n += 1000) {
+        write_file(path, junk, n);
+        assert_int_equal(memfile_recover(path, out, NULL, NULL, &e), MEMFILE_E_NOT_MEMFILE);
+        assert_int_not_equal(access(out, F_OK), 0);
+    }
+    assert_int_equal(memfile_recover("/nowhere/at/all", out, NULL, NULL, &e), MEMFILE_E_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sound_file_is_recovered_as_it_is),
+        cmocka_unit_test(every_flipped_byte_costs_its_segment_only),
+        cmocka_unit_test(every_length_is_recovered),
+        cmocka_unit_test(what_is_inserted_or_cut_out_displaces_only),
+        cmocka_unit_test(segments_doubled_removed_or_swapped_are_sorted_out),
+        cmocka_unit_test(a_siblings_segment_is_not_taken),
+        cmocka_unit_test(what_is_no_memfile_gives_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
