@@ -1,9 +1,15 @@
 """memfile-tool as scripts see it: contract, exit codes, streams, real data."""
+import errno
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 from pathlib import Path
 
@@ -17,6 +23,32 @@ def run(*args, stdin=None, code=0, **more):
     if code is not None and p.returncode != code:
         raise AssertionError(f"{args}: exit {p.returncode}, not {code}: {p.stderr.decode(errors='replace')}")
     return p
+
+
+def on_terminal(*args, columns=80, typed=None):
+    """What a terminal of that width gets, from both streams; `typed` is what it sends."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    if typed is not None:
+        os.write(ours, typed)
+    p = subprocess.Popen([TOOL, *map(str, args)], stdout=theirs, stderr=theirs, close_fds=True,
+                         stdin=theirs if typed is not None else subprocess.DEVNULL,
+                         env={**os.environ, "NO_COLOR": "1"})
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError as e:
+            if e.errno != errno.EIO:
+                raise
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    p.wait(60)
+    return shown.replace(b"\r\n", b"\n")
 
 
 def lines(data):
@@ -209,6 +241,107 @@ class Tool(unittest.TestCase):
             self.skipTest("../shared/data is not here")
         source = subprocess.run(["zstd", "-qdc", SHARED / "events.jsonl.zst"], capture_output=True, check=True).stdout
         self.round_trip(source, lines(source))
+
+    def test_options_that_do_not_repeat_are_refused_twice(self):
+        seen = 0
+        for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
+            for name, value, text in re.findall(r"\n  --([a-z-]+)( [A-Z=]+)? +(.*)", run(verb, "--help").stdout.decode()):
+                one = [f"--{name}"] + ([value.strip()] if value else [])
+                arguments = ["f", "x"][:2 if verb in ("get", "import", "put") else 0 if verb == "version" else 1]
+                p = run(verb, *arguments, *one, *one, code=None, cwd=self.folder.name)
+                if "may be repeated" in text:
+                    self.assertNotIn(b"given twice", p.stderr)
+                    continue
+                seen += 1
+                self.assertEqual((p.returncode, p.stderr), (2, f"memfile-tool: {verb}: --{name} was given twice\n".encode()))
+        self.assertGreater(seen, 45)
+
+    def test_what_is_missing_is_named(self):
+        for arguments, missing in ((["get"], "FILE"), (["get", "f"], "ID"), (["import", "f"], "INPUT.jsonl|-"),
+                                   (["put"], "FILE"), (["compact", "--level", "3"], "FILE")):
+            self.assertIn(f"{arguments[0]}: {missing} is missing\n".encode(), run(*arguments, code=2).stderr)
+        self.assertIn(b"--kind needs a value: KIND", run("list", "f", "--kind", code=2).stderr)
+
+    def test_help(self):
+        for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
+            text = run(verb, "-h").stdout.decode()
+            self.assertEqual(text, run(verb, "--help").stdout.decode())
+            self.assertEqual(text, run("help", verb).stdout.decode())
+            self.assertNotRegex(text, r"--[a-z-]+ V\b")
+            for sentence in text.split("\n\n")[1:2] + re.findall(r"\n  --[a-z-]+(?: [A-Z=]+)?  +(.*)", text):
+                self.assertRegex(sentence, "^([A-Z]|zstd)", verb)
+        run("init", self.file)
+        run("put", self.file, "x", "--title", "--help")
+        self.assertEqual(run("export", self.file, "--json").stdout, run("export", self.file).stdout)
+
+    def test_a_file_is_named_once_and_rightly(self):
+        folder = self.folder.name
+        run("init", self.file)
+        none = os.path.join(folder, "none")
+        os.symlink(self.file, os.path.join(folder, "link"))
+        for arguments, code, message in (
+                (["get", none, "x"], 1, f"no such file: '{none}'"),
+                (["list", ""], 1, "no such file: ''"),
+                (["init", ""], 2, "'' is not the name of a file"),
+                (["init", self.file], 6, f"'{self.file}' exists already; nothing was changed"),
+                (["init", none + "/x"], 1, f"cannot open the directory of '{none}/x': No such file or directory")):
+            self.assertEqual(run(*arguments, code=code).stderr.decode().split("\n")[0], "memfile-tool: " + message)
+        self.assertIn(b"hint: memfile-tool init FILE makes a new memfile", run("get", none, "x", code=1).stderr)
+        Path(none).write_bytes(b"something else, long enough to be looked at")
+        self.assertNotIn(b"hint", run("get", none, "x", code=4).stderr)
+        self.assertIn(f"memfile-tool: {self.file}: no entry has the id 'none'".encode(),
+                      run("get", self.file, "none", code=1).stderr)
+
+    def test_a_directory_is_no_memfile(self):
+        for arguments in (["put", "x"], ["compact"], ["list"], ["info"], ["export"], ["log"], ["get", "x"]):
+            p = run(arguments[0], self.folder.name, *arguments[1:], code=4)
+            self.assertEqual(p.stderr.decode(), f"memfile-tool: '{self.folder.name}' is a directory, not a memfile\n")
+
+    def test_a_message_to_a_terminal_has_no_escapes(self):
+        name = os.path.join(self.folder.name, "\x1b]0;title\x07\u009b31m")
+        self.assertIn(name.encode(), run("info", name, code=1).stderr)
+        shown = on_terminal("info", name)
+        self.assertNotRegex(shown, b"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+        self.assertIn(b"?]0;title???31m", shown)
+
+    def test_why_output_could_not_be_written(self):
+        self.import_text("".join('{"text":"%0200d"}\n' % i for i in range(2000)))
+        for verb in ("export", "list", "help"):
+            p = subprocess.run(f"'{TOOL}' {verb} {'' if verb == 'help' else self.file} > /dev/full", shell=True,
+                               capture_output=True)
+            self.assertEqual((p.returncode, p.stderr),
+                             (7, b"memfile-tool: cannot write to standard output: No space left on device\n"))
+
+    def test_compact_says_whether_the_file_got_smaller(self):
+        self.import_text("".join('{"text":"%d"}\n' % i for i in range(2000)), 0, "--batch", "20")
+        p = run("compact", self.file)
+        self.assertRegex(p.stderr.decode(), r"^\d+ bytes are now \d+; the history is the same\n$")
+        p = run("compact", self.file)
+        self.assertRegex(p.stderr.decode(),
+                         r"^the file did not get smaller: \d+ bytes are now \d+; the history is the same\n$")
+
+    def test_compact_names_the_output_it_cannot_write(self):
+        run("init", self.file)
+        none = os.path.join(self.folder.name, "none", "out")
+        self.assertEqual(run("compact", self.file, "--output", none, code=1).stderr.decode(),
+                         f"memfile-tool: cannot open the directory of '{none}': No such file or directory\n")
+        self.assertEqual(run("compact", self.file, "--output", self.file, code=6).stderr.decode(),
+                         f"memfile-tool: '{self.file}' exists already; nothing was changed\n")
+        self.assertEqual(run("compact", none, code=1).stderr.decode().split("\n")[0],
+                         f"memfile-tool: no such file: '{none}'")
+
+    def test_log_and_info_in_plain_words(self):
+        run("init", self.file)
+        run("put", self.file, "x", "--author", "Ann")
+        self.import_text('{"text":"a"}\n{"text":"b"}\n')
+        log = run("log", self.file).stdout.decode().splitlines()
+        self.assertEqual([line.split("Z")[1] for line in log], ["         2 entries", "         1 entry    Ann", "         0 entries"])
+        with open(self.file, "ab") as f:
+            f.write(b"x")
+        info = run("info", self.file).stdout.decode()
+        self.assertIn("unfinished      1 byte\n", info)
+        self.assertNotRegex(info, " 1 [a-z]+s\\b")
+        self.assertNotRegex(info, " \n")
 
 
 if __name__ == "__main__":
