@@ -74,7 +74,7 @@ class Tool(unittest.TestCase):
                 "drink", "--tag", "a", "--tag", "b", "--time", "2024-05-06T07:08:09.10Z", "--meta", "n=1", "--meta", "s=one",
                 "--link", "from=y", "--pin", "--expires", "2999-01-01T00:00:00Z")
         self.assertEqual(p.stdout, b"x\n")
-        self.assertEqual(run("get", self.file, "x").stdout, b"Tea, not coffee.\n")
+        self.assertEqual(run("get", self.file, "x").stdout, b"Tea, not coffee.")
         entry = json.loads(run("get", self.file, "x", "--json").stdout)
         self.assertEqual(entry, {"id": "x", "kind": "preference", "scope": ["user", "ann"], "key": "drink",
                                  "time": "2024-05-06T07:08:09.10Z", "text": "Tea, not coffee.", "tags": ["a", "b"],
@@ -82,7 +82,7 @@ class Tool(unittest.TestCase):
                                  "expires": "2999-01-01T00:00:00Z", "pinned": True})
         made = run("put", self.file, "-", stdin=b"from a pipe\n").stdout.decode().strip()
         self.assertRegex(made, r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
-        self.assertEqual(run("get", self.file, made).stdout, b"from a pipe\n\n")
+        self.assertEqual(run("get", self.file, made).stdout, b"from a pipe\n")
         self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json").stdout)], ["x", made])
         self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json", "--reverse", "--limit", 1).stdout)], [made])
         self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json", "--scope", "user").stdout)], ["x"])
@@ -92,7 +92,7 @@ class Tool(unittest.TestCase):
         self.assertEqual((info["entries"], info["commits"]), (2, 3))
         self.assertEqual(info["history_digest"], log[0]["digest"])
         self.assertEqual(run("get", self.file, made, "--as-of", log[1]["digest"][:12], code=1).stdout, b"")
-        self.assertEqual(run("get", self.file, "x", "--as-of", 1).stdout, b"Tea, not coffee.\n")
+        self.assertEqual(run("get", self.file, "x", "--as-of", 1).stdout, b"Tea, not coffee.")
         self.assertEqual(json.loads(run("verify", self.file, "--json").stdout)["result"], "sound")
 
     def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(self):
@@ -170,7 +170,7 @@ class Tool(unittest.TestCase):
         run("init", self.file)
         p = subprocess.run(f"'{TOOL}' put '{self.file}' text --id c 0<&- 1>&- 2>&-", shell=True)
         self.assertIn(p.returncode, (0, 7))
-        self.assertEqual(run("get", self.file, "c").stdout, b"text\n")
+        self.assertEqual(run("get", self.file, "c").stdout, b"text")
         run("verify", self.file)
 
     def test_a_closed_pipe(self):
@@ -185,7 +185,7 @@ class Tool(unittest.TestCase):
         os.chmod(self.file, 0o400)
         os.chmod(self.folder.name, 0o500)
         try:
-            self.assertEqual(run("get", self.file, "x").stdout, b"x\n")
+            self.assertEqual(run("get", self.file, "x").stdout, b"x")
             if os.geteuid() != 0:
                 run("put", self.file, "y", code=7)
         finally:
@@ -196,7 +196,7 @@ class Tool(unittest.TestCase):
         os.symlink(self.file, link)
         run("compact", link)
         self.assertTrue(os.path.islink(link))
-        self.assertEqual(run("get", self.file, "rel").stdout, b"rel\n")
+        self.assertEqual(run("get", self.file, "rel").stdout, b"rel")
         os.link(self.file, os.path.join(self.folder.name, "hard"))
         run("compact", self.file, code=6)
         run("compact", self.file, "--output", os.path.join(self.folder.name, "out"))
@@ -342,6 +342,27 @@ class Tool(unittest.TestCase):
         self.assertIn("unfinished      1 byte\n", info)
         self.assertNotRegex(info, " 1 [a-z]+s\\b")
         self.assertNotRegex(info, " \n")
+
+    def test_get_writes_exactly_what_was_put(self):
+        run("init", self.file)
+        for content in (b"", b"abc", b"abc\n", b"\n", b"a\r\nb", b"x" * 40000, b"x" * 40000 + b"\n"):
+            made = run("put", self.file, stdin=content).stdout.decode().strip()
+            self.assertEqual(run("get", self.file, made).stdout, content)
+        made = run("put", self.file, "--data", stdin=bytes(range(256))).stdout.decode().strip()
+        self.assertEqual(run("get", self.file, made).stdout, bytes(range(256)))
+
+    def test_get_on_a_terminal_ends_the_line_and_sends_no_escapes(self):
+        run("init", self.file)
+        text = "a\tb\x1b[31m\x07\u009b2J\x7f\u00e4\n" + "\u4e00" * 30000 + "\x1b"
+        run("put", self.file, "-", "--id", "t", stdin=text.encode())
+        for content in ("abc", "abc\n"):
+            run("put", self.file, "-", "--id", "x", stdin=content.encode())
+            self.assertEqual(on_terminal("get", self.file, "x"), b"abc\n")
+        self.assertEqual(on_terminal("get", self.file, "t"),
+                         ("a\tb?[31m???2J?\u00e4\n" + "\u4e00" * 30000 + "?\n").encode())
+        shown = on_terminal("get", self.file, "t", "--json")
+        self.assertNotRegex(shown, b"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+        self.assertEqual(json.loads(shown)["text"], text)
 
 
 if __name__ == "__main__":
