@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import unicodedata
 import unittest
 from pathlib import Path
 
@@ -49,6 +50,10 @@ def on_terminal(*args, columns=80, typed=None):
     os.close(ours)
     p.wait(60)
     return shown.replace(b"\r\n", b"\n")
+
+
+def width(text):
+    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)
 
 
 def lines(data):
@@ -363,6 +368,43 @@ class Tool(unittest.TestCase):
         shown = on_terminal("get", self.file, "t", "--json")
         self.assertNotRegex(shown, b"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
         self.assertEqual(json.loads(shown)["text"], text)
+
+    def test_list_fits_the_terminal(self):
+        self.import_text("\n".join(
+            json.dumps({"id": name, "kind": kind, "text": text, "time": "2024-05-06T07:08:09Z", "pinned": pin, **more},
+                       ensure_ascii=False)
+            for name, kind, text, pin, more in (
+                ("0190a5d0-7c1e-7d4a-9c58-2f6c0a51b7e3", "note", "\u4e00\u4e8c\u4e09" * 60, False, {}),
+                ("short", "a very long name for a kind \x1b[31m", "e\u0301" * 200 + "\x1b[31m", True, {}),
+                ("\u4e00" * 80, "preference", "short text", True, {"key": "drink", "tags": ["warm", "hot"]}),
+                ("meta", "note", "x", False, {"meta": {"pinned": True, "a": "\",\"pinned\":true"}}))))
+        for columns in (40, 60, 80, 100, 132, 200):
+            rows = on_terminal("list", self.file, columns=columns).decode().splitlines()
+            self.assertEqual(len(rows), 4)
+            for row in rows:
+                self.assertLessEqual(width(row), columns, (columns, row))
+                self.assertNotIn("\x1b", row)
+            self.assertEqual("0190a5d0-7c1e-7d4a-9c58-2f6c0a51b7e3" in rows[0], columns > 120)
+            self.assertEqual(["* " in row for row in rows], [False, True, True, False])
+            self.assertIn("prefere", rows[2])
+            self.assertEqual("[drink] #warm" in rows[2], columns >= 100)
+            self.assertIn("short text", rows[2])
+        for columns in (60, 80):
+            rows = on_terminal("list", self.file, columns=columns).decode().splitlines()
+            begin = {width(row[:row.index(text)]) for row, text in zip(rows, ("\u4e00", "e\u0301", "short text", "x")) if text != "short text"}
+            self.assertEqual(len(begin), 1, rows)
+        piped = run("list", self.file).stdout.decode().splitlines()
+        self.assertIn("0190a5d0-7c1e-7d4a-9c58-2f6c0a51b7e3", piped[0])
+        self.assertIn("\u4e00\u4e8c\u4e09" * 60, piped[0])
+        self.assertIn("\u4e00" * 80, piped[2])
+        self.assertNotIn("\u2026", "".join(piped))
+
+    def test_list_names_option_and_value(self):
+        run("init", self.file)
+        for name in ("--since", "--until"):
+            self.assertIn(f"list: {name} takes a time in UTC like 2023-05-08T13:56:02Z, not 'x'".encode(),
+                          run("list", self.file, name, "x", code=2).stderr)
+        self.assertIn(b"--scope takes 1 to 32 names", run("list", self.file, "--scope", "/", code=2).stderr)
 
 
 if __name__ == "__main__":
