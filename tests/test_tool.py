@@ -406,6 +406,27 @@ class Tool(unittest.TestCase):
                           run("list", self.file, name, "x", code=2).stderr)
         self.assertIn(b"--scope takes 1 to 32 names", run("list", self.file, "--scope", "/", code=2).stderr)
 
+    def test_put_names_option_and_value(self):
+        run("init", self.file)
+        for option, value in (("--kind", ""), ("--id", ""), ("--id", "x" * 256), ("--key", ""), ("--key", "x" * 1025),
+                              ("--tag", ""), ("--tag", b"\xff"), ("--scope", "/"), ("--scope", "b" * 256),
+                              ("--scope", "/".join("abc" * 11)), ("--link", "a"), ("--link", "a="), ("--link", "=b"),
+                              ("--idempotency-key", ""), ("--time", "now"), ("--expires", "x"), ("--meta", "a"),
+                              ("--author", "x" * 256), ("--title", b"\xff"), ("--wait", "x"), ("--wait", "-1")):
+            shown = value if isinstance(value, bytes) else value[:20].encode()
+            p = subprocess.run([TOOL, "put", self.file, "text", option, value], capture_output=True)
+            self.assertEqual(p.returncode, 2, (option, value))
+            self.assertIn(f"put: {option} takes ".encode(), p.stderr)
+            self.assertIn(b"'" + shown, p.stderr)
+        self.assertEqual(json.loads(run("info", self.file, "--json").stdout)["entries"], 0)
+
+    def test_put_on_a_terminal_says_that_it_waits(self):
+        run("init", self.file)
+        shown = on_terminal("put", self.file, "--id", "x", typed=b"Tea.\n\x04")
+        self.assertIn(b"hint: the text is read from the terminal; Ctrl-D on a line of its own ends it", shown)
+        self.assertEqual(run("get", self.file, "x").stdout, b"Tea.\n")
+        self.assertNotIn(b"hint", run("put", self.file, stdin=b"x").stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
