@@ -11,6 +11,14 @@ typedef struct state {
     uint64_t shown;
 } state;
 
+static void show_range(const char *one, const char *many, uint64_t first, uint64_t count)
+{
+    if (count == 1)
+        printf("%s %llu: ", one, (unsigned long long)first);
+    else if (count > 1)
+        printf("%s %llu to %llu: ", many, (unsigned long long)first, (unsigned long long)(first + count - 1));
+}
+
 static void show(void *context, const memfile_finding *f)
 {
     state *s = (state *)context;
@@ -37,15 +45,12 @@ static void show(void *context, const memfile_finding *f)
     progress_clear();
     printf("%s: ", memfile_strerror(f->code));
     if (f->offset != UINT64_MAX && f->length)
-        printf("offset %llu, %llu bytes: ", (unsigned long long)f->offset, (unsigned long long)f->length);
+        printf("offset %llu, %llu %s: ", (unsigned long long)f->offset, (unsigned long long)f->length,
+               plural(f->length, "byte", "bytes"));
     else if (f->offset != UINT64_MAX)
         printf("offset %llu: ", (unsigned long long)f->offset);
-    if (f->entry_count)
-        printf("entries %llu to %llu: ", (unsigned long long)f->first_entry,
-               (unsigned long long)(f->first_entry + f->entry_count - 1));
-    if (f->commit_count)
-        printf("commits %llu to %llu: ", (unsigned long long)f->first_commit,
-               (unsigned long long)(f->first_commit + f->commit_count - 1));
+    show_range("entry", "entries", f->first_entry, f->entry_count);
+    show_range("commit", "commits", f->first_commit, f->commit_count);
     printf("%s\n", f->message);
 }
 
@@ -53,6 +58,24 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
     progress_show((void *)"verifying", done, total);
+}
+
+/* What is to be done about it; to verify again is no advice here. */
+static int conclude(const char *path, const memfile_verify_result *r, const memfile_error *e)
+{
+    if (e->code == MEMFILE_E_DAMAGED && r->findings > 0)
+        usage_error("%s: the file is damaged: %llu %s, %llu %s lost", path, (unsigned long long)r->findings,
+                    plural(r->findings, "finding", "findings"), (unsigned long long)r->lost_entries,
+                    plural(r->lost_entries, "entry", "entries"));
+    else if (e->code == MEMFILE_E_DAMAGED || e->code == MEMFILE_E_TRUNCATED)
+        usage_error("%s: %s", path, e->message);
+    else
+        return report_path(path, NULL, e);
+    if (e->code == MEMFILE_E_TRUNCATED && r->unfinished_bytes > 0)
+        hint("nothing that was committed is lost: the next put declares these bytes void and goes on behind them");
+    else
+        hint("memfile-tool recover '%s' OUT writes all that is sound to a new file", path);
+    return exit_code_of(e->code);
 }
 
 int run_verify(args *a)
@@ -92,9 +115,10 @@ int run_verify(args *a)
         }
         puts("}");
     } else if (rc == MEMFILE_OK) {
-        printf("sound: %llu bytes, %llu segments, %llu commits, %llu entries%s\n", (unsigned long long)r.file_bytes,
-               (unsigned long long)r.segments, (unsigned long long)r.commits, (unsigned long long)r.entries,
-               options.quick ? " (stored bytes only)" : "");
+        printf("sound: %llu bytes, %llu %s, %llu %s, %llu %s%s\n", (unsigned long long)r.file_bytes,
+               (unsigned long long)r.segments, plural(r.segments, "segment", "segments"),
+               (unsigned long long)r.commits, plural(r.commits, "commit", "commits"), (unsigned long long)r.entries,
+               plural(r.entries, "entry", "entries"), options.quick ? " (stored bytes only)" : "");
         if (!options.quick) {
             printf("stored digest  ");
             print_hex(stdout, r.stored_digest, 32);
@@ -105,6 +129,6 @@ int run_verify(args *a)
     }
     int code = exit_code_of(rc);
     if (rc != MEMFILE_OK && !s.json)
-        code = report(s.path, &error);
+        code = conclude(s.path, &r, &error);
     return finish_output(code);
 }

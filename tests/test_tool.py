@@ -502,6 +502,30 @@ class Tool(unittest.TestCase):
         self.assertIn(b"hint: lines are read from the terminal; Ctrl-D on a line of its own ends them", shown)
         self.assertIn(b"1 entry in 1 commit", shown)
 
+    def test_advice_after_damage_and_after_a_torn_append(self):
+        self.import_text('{"id":"a","text":"one"}\n')
+        sound = Path(self.file).read_bytes()
+        p = run("verify", self.file)
+        self.assertRegex(p.stdout.decode(), r"^sound: \d+ bytes, \d+ segments, 2 commits, 1 entry\n")
+        Path(self.file).write_bytes(sound + b"torn")
+        message = run("verify", self.file, code=3).stderr.decode()
+        self.assertIn("the next put declares these bytes void", message)
+        self.assertNotIn("memfile-tool verify", message)
+        run("put", self.file, "x")
+        run("verify", self.file)
+        data = bytearray(sound)
+        data[-40] ^= 1
+        Path(self.file).write_bytes(data)
+        p = run("verify", self.file, code=3)
+        recover = f"hint: memfile-tool recover '{self.file}' OUT writes all that is sound to a new file\n"
+        self.assertIn(recover, p.stderr.decode())
+        self.assertNotIn("memfile-tool verify", p.stderr.decode())
+        for number, word in ((1, "finding"), (1, "entry"), (1, "commit"), (1, "byte")):
+            self.assertNotIn(f" {number} {word[:-1]}ies" if word == "entry" else f" {number} {word}s", (p.stderr + p.stdout).decode())
+        p = run("put", self.file, "x", code=3)
+        self.assertIn(recover, p.stderr.decode())
+        self.assertIn(f"memfile-tool verify '{self.file}'", p.stderr.decode())
+
 
 if __name__ == "__main__":
     unittest.main()
