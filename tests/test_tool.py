@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -525,6 +526,46 @@ class Tool(unittest.TestCase):
         p = run("put", self.file, "x", code=3)
         self.assertIn(recover, p.stderr.decode())
         self.assertIn(f"memfile-tool verify '{self.file}'", p.stderr.decode())
+
+    COMPLETIONS = ((["list", "f", "--kind", "de"], {"decision"}), (["put", "--kind", "d"], {"decision", "document"}),
+                   (["li"], {"list"}), (["get", "f", "--as"], {"--as-of"}), (["export", "f", "--j"], {"--json"}),
+                   (["info", "s"], {"some file"}), (["import", "f", "s"], {"some file"}),
+                   (["import", "--batch", "7", "f", "s"], {"some file"}), (["import", "--json", "f", "s"], {"some file"}),
+                   (["compact", "f", "--output", "s"], {"some file"}), (["get", "f", "s"], set()), (["put", "f", "s"], set()),
+                   (["list", "f", "--scope", "s"], set()), (["list", "f", "--limit", "s"], set()),
+                   (["import", "f", "g", "s"], set()), (["version", "s"], set()))
+
+    def complete(self, shell):
+        Path(self.folder.name, "some file").touch()
+        p = subprocess.run(shell, capture_output=True, text=True, cwd=self.folder.name, timeout=60)
+        self.assertEqual(p.stderr, "")
+        return set(p.stdout.splitlines())
+
+    def test_bash_completes_what_is_meant(self):
+        script = ROOT / "memfile-tool/completion.bash"
+        more = ((["list", "f", "--kind", "=", "de"], {"decision"}), (["list", "f", "--kind=de"], {"--kind=decision"}),
+                (["list", "f", "--scope", "=", "s"], set()), (["import", "f", "--batch", "=", "7", "s"], {"some file"}),
+                (["compact", "f", "--output", "="], {"some file"}))
+        for words, expected in self.COMPLETIONS + more:
+            found = self.complete(["bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                                   '_memfile_tool; [ ${#COMPREPLY[@]} = 0 ] || printf "%s\\n" "${COMPREPLY[@]}"', "bash",
+                                   str(script), "memfile-tool", *words])
+            self.assertEqual(found, expected, words)
+
+    def test_zsh_completes_what_is_meant(self):
+        if not shutil.which("zsh"):
+            self.skipTest("zsh is not here")
+        script = ROOT / "memfile-tool/completion.zsh"
+        stand_ins = """
+            compadd() { shift; local x; for x in "$@"; do [[ $x == $PREFIX* ]] && print -r -- $x; done }
+            _describe() { local x; for x in ${(P)2}; do [[ $x == $PREFIX* ]] && print -r -- ${x%%:*}; done }
+            compset() { PREFIX=${PREFIX#*=} }
+            _files() { local x; for x in *(N); do [[ $x == $PREFIX* ]] && print -r -- $x; done }
+            complete_it() { local script=$1; shift; local -a words=("$@"); local CURRENT=$# PREFIX=${@[-1]}; source $script }
+            complete_it "$@"; true"""
+        for words, expected in self.COMPLETIONS + ((["list", "f", "--kind=de"], {"decision"}),):
+            found = self.complete(["zsh", "-fc", stand_ins, "zsh", str(script), "memfile-tool", *words])
+            self.assertEqual(found, expected, words)
 
 
 if __name__ == "__main__":
