@@ -567,6 +567,39 @@ class Tool(unittest.TestCase):
             found = self.complete(["zsh", "-fc", stand_ins, "zsh", str(script), "memfile-tool", *words])
             self.assertEqual(found, expected, words)
 
+    def install_dependencies(self, *arguments, installed=(), user=1000, sudo=None):
+        """scripts/install-dependencies.sh on a machine where these packages are installed."""
+        stubs = Path(self.folder.name, "bin")
+        stubs.mkdir(exist_ok=True)
+        for name, body in (("id", f"echo {user}"), ("apt-get", 'echo "apt-get $*"'), ("env", 'shift; "$@"'),
+                           ("dpkg-query", 'for last; do :; done\ncase " %s " in *" $last "*) echo install ok installed;; '
+                                          "*) exit 1;; esac" % " ".join(installed)),
+                           ("sudo", sudo)):
+            if body is not None:
+                (stubs / name).write_text("#!/bin/sh\n" + body + "\n")
+                (stubs / name).chmod(0o755)
+        for name in ("grep", "sh"):
+            if not (stubs / name).exists():
+                os.symlink(shutil.which(name), stubs / name)
+        return subprocess.run([shutil.which("sh"), ROOT / "scripts/install-dependencies.sh", *arguments],
+                              capture_output=True, text=True, env={"PATH": str(stubs)}, timeout=60)
+
+    def test_who_may_not_install_is_told_the_command(self):
+        tool = "build-essential cmake ninja-build pkg-config libzstd-dev libxxhash-dev libsodium-dev".split()
+        p = self.install_dependencies()
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("you are not root, and there is no sudo here.\nAn administrator must run:\n", p.stderr)
+        self.assertIn("    apt-get update && apt-get install -y " + " ".join(tool), p.stderr)
+        self.assertIn("libcmocka-dev", p.stderr)
+        p = self.install_dependencies("tool", installed=tool)
+        self.assertEqual((p.returncode, p.stdout, p.stderr), (0, "", ""))
+        p = self.install_dependencies("tool", installed=tool[1:], user=0)
+        self.assertEqual((p.returncode, p.stderr), (0, "installing: build-essential\n"))
+        p = self.install_dependencies("tool", installed=tool[1:], sudo="exit 1")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("    apt-get update && apt-get install -y build-essential\n", p.stderr)
+        self.assertNotIn("install-dependencies.sh\n", (ROOT / "scripts/try.sh").read_text())
+
 
 if __name__ == "__main__":
     unittest.main()
