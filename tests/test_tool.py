@@ -600,6 +600,43 @@ class Tool(unittest.TestCase):
         self.assertIn("    apt-get update && apt-get install -y build-essential\n", p.stderr)
         self.assertNotIn("install-dependencies.sh\n", (ROOT / "scripts/try.sh").read_text())
 
+    def a_folder_like_the_project(self):
+        os.symlink(ROOT / "samples", os.path.join(self.folder.name, "samples"))
+        os.mkdir(os.path.join(self.folder.name, "build"))
+        os.symlink(os.path.abspath(TOOL), os.path.join(self.folder.name, "build/memfile-tool"))
+
+    def run_in_a_shell(self, commands):
+        """Runs them in one shell, in order, as they stand; each must succeed. What each printed."""
+        script = "".join(f"{c}\necho \"=== $?\"\n" for c in commands)
+        p = subprocess.run(["sh"], input=script, capture_output=True, text=True, cwd=self.folder.name, timeout=300)
+        printed = re.split(r"=== (\d+)\n", p.stdout)
+        self.assertEqual(printed[1::2], ["0"] * len(commands), p.stderr)
+        return dict(zip(commands, printed[0::2]))
+
+    def test_the_tour_of_the_readme(self):
+        self.a_folder_like_the_project()
+        tour = (ROOT / "README.md").read_text().split("\n## A tour of the tool\n")[1].split("\n## ")[0]
+        commands = re.findall(r"^    (.*)$", tour, re.M)
+        self.assertGreater(len(commands), 12)
+        for _ in range(2): # it clears away what it made
+            printed = self.run_in_a_shell(commands)
+            now, then = [out for c, out in printed.items() if re.search(r" get \S+ d-2 +(--as-of|#)", c)]
+            self.assertEqual((now, then), ("Publish on Thursday.\n", "Publish on Wednesday: the mirror is down until then."))
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["build", "samples"])
+
+    def test_the_examples_of_help_and_manual(self):
+        self.a_folder_like_the_project()
+        commands = ["PATH=$PWD/build:$PATH"]
+        for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
+            commands += re.findall(r"^  (memfile-tool .*)$", run(verb, "--help").stdout.decode(), re.M)
+        self.assertGreater(len(commands), 10)
+        self.run_in_a_shell(commands)
+        os.unlink(self.folder.name + "/agent.memfile")
+        manual = (ROOT / "memfile-tool/memfile-tool.1").read_text().split(".SH EXAMPLES")[1].split(".SH")[0]
+        commands = re.findall(r"^(memfile-tool .*)$", manual, re.M)
+        self.assertGreater(len(commands), 4)
+        self.run_in_a_shell(["PATH=$PWD/build:$PATH"] + commands)
+
 
 if __name__ == "__main__":
     unittest.main()
