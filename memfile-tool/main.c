@@ -66,12 +66,13 @@ static const option verify_options[] = {{"quick", NULL, "Checksums of stored byt
                                         THREADS("Threads"),
                                         AS_JSON,
                                         END};
-static const option compact_options[] = {{"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
-                                         {"level", "N", "zstd level (1 to 19, default 12)", false},
-                                         THREADS("Threads"),
-                                         WAIT,
-                                         AS_JSON,
-                                         END};
+static const option compact_options[] = {
+    {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
+    {"level", "N", "zstd level (1 to 19, default 12)", false},
+    THREADS("Threads"),
+    WAIT,
+    AS_JSON,
+    END};
 
 const verb verbs[] = {
     {"init", "FILE", "Make a new, empty memory", "Fails if FILE exists.\n\nExample:\n  memfile-tool init agent.memfile\n",
@@ -144,9 +145,10 @@ static void print_overview(void)
     printf("memfile-tool: an agent's whole memory in one file\n\nusage: memfile-tool VERB ...\n\n");
     for (const verb *v = verbs; v->name; v++)
         printf("  %-8s %-20s %s\n", v->name, v->arguments, v->summary);
-    printf("\nmemfile-tool help VERB says more, the manual, memfile-tool(1), all. Exit codes: 0 done, 1 not found or nothing to do,\n"
-           "2 usage, 3 damage found, 4 not a memfile or a newer one, 5 key needed or wrong,\n"
-           "6 busy or conflict, 7 system error.\n");
+    printf("\nmemfile-tool help VERB says more, the manual, memfile-tool(1), all.\n"
+           "Exit codes: 0 done, 1 not found or nothing to do, 2 usage, 3 damage found,\n"
+           "4 not a memfile or a newer one, 5 key needed or wrong, 6 busy or conflict,\n"
+           "7 system error.\n");
 }
 
 int run_help(args *a)

@@ -261,6 +261,7 @@ class Tool(unittest.TestCase):
         self.assertIn(b"--kind needs a value: KIND", run("list", "f", "--kind", code=2).stderr)
 
     def test_help(self):
+        self.assertLessEqual(max(map(len, run("help").stdout.decode().splitlines())), 80)
         for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
             text = run(verb, "-h").stdout.decode()
             self.assertEqual(text, run(verb, "--help").stdout.decode())
@@ -466,8 +467,9 @@ class Tool(unittest.TestCase):
 
     def test_a_file_made_by_import_that_another_filled_is_kept(self):
         p = subprocess.Popen([TOOL, "import", self.file, "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not os.path.exists(self.file):
-            time.sleep(0.01)
+        for _ in range(3000):
+            if not os.path.exists(self.file):
+                time.sleep(0.01)
         run("put", self.file, "x", "--id", "x")
         p.communicate(b'{"text":1}\n', timeout=60)
         self.assertEqual(p.returncode, 2)
