@@ -13,6 +13,29 @@ static const option *find_option(const verb *v, const char *name, size_t length)
     return NULL;
 }
 
+static int take_option(args *a, const option *o, const char *value)
+{
+    const verb *v = a->verb;
+    if (!o->repeats && arg_value(a, o->name))
+        return usage_error("%s: --%s was given twice", v->name, o->name);
+    if (a->given_count == (int)(sizeof a->given / sizeof a->given[0]))
+        return usage_error("%s: too many options", v->name);
+    a->given[a->given_count].option = o;
+    a->given[a->given_count++].value = value;
+    return EXIT_DONE;
+}
+
+/* The n-th word of what a verb takes, as its usage has it. */
+static int missing_argument(const verb *v, int n)
+{
+    const char *word = v->arguments;
+    while (n-- > 0)
+        word += strcspn(word, " ") + 1;
+    usage_error("%s: %.*s is missing", v->name, (int)strcspn(word, " "), word);
+    hint("memfile-tool %s %s; memfile-tool %s --help says more, memfile-tool(1) all", v->name, v->arguments, v->name);
+    return EXIT_USAGE;
+}
+
 int args_parse(args *a, const verb *v, int argc, char **argv)
 {
     bool options = true;
@@ -30,6 +53,10 @@ int args_parse(args *a, const verb *v, int argc, char **argv)
             options = false;
             continue;
         }
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            a->help = true;
+            return EXIT_DONE;
+        }
         if (word[1] != '-')
             return usage_error("%s: unknown option '%s'; options begin with --", v->name, word);
         const char *equals = strchr(word, '=');
@@ -37,21 +64,19 @@ int args_parse(args *a, const verb *v, int argc, char **argv)
         if (!o)
             return usage_error("%s: unknown option '%s'; see memfile-tool %s --help", v->name, word, v->name);
         const char *value = "";
-        if (o->takes_value && equals)
+        if (o->value && equals)
             value = equals + 1;
-        else if (o->takes_value && i + 1 < argc)
+        else if (o->value && i + 1 < argc)
             value = argv[++i];
-        else if (o->takes_value)
-            return usage_error("%s: --%s needs a value", v->name, o->name);
+        else if (o->value)
+            return usage_error("%s: --%s needs a value: %s", v->name, o->name, o->value);
         else if (equals)
             return usage_error("%s: --%s takes no value", v->name, o->name);
-        if (a->given_count == (int)(sizeof a->given / sizeof a->given[0]))
-            return usage_error("%s: too many options", v->name);
-        a->given[a->given_count].option = o;
-        a->given[a->given_count++].value = value;
+        if (take_option(a, o, value) != EXIT_DONE)
+            return EXIT_USAGE;
     }
     if (a->positional_count < v->least)
-        return usage_error("%s: usage: memfile-tool %s %s", v->name, v->name, v->arguments);
+        return missing_argument(v, a->positional_count);
     return EXIT_DONE;
 }
 

@@ -18,7 +18,9 @@ int run_export(args *a)
         const char *json;
         size_t length;
         rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
-        if (rc == MEMFILE_OK && (fwrite(json, 1, length, stdout) != length || putchar('\n') == EOF))
+        if (rc == MEMFILE_OK)
+            print_json_line(json, length);
+        if (output_failed())
             break;
         if (memfile_entry_number(entry) % 1024 == 0)
             progress_show((void *)"exporting", memfile_entry_number(entry), info.entries);

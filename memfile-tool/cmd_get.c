@@ -1,17 +1,28 @@
 /* get: one entry's content, or all of it. */
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
+/* Exactly the bytes that were put. Only a terminal is spared what it would obey,
+ * and gets a line feed behind a last line that has none. */
 static int print_content(memfile *mf, const memfile_entry *entry)
 {
     static char buffer[65536];
     memfile_content *content;
+    bool terminal = isatty(STDOUT_FILENO);
+    char last = '\0';
     size_t n = 0;
     int rc = memfile_content_open(mf, entry, &content);
-    while (rc == MEMFILE_OK && (rc = memfile_content_read(content, buffer, sizeof buffer, &n)) == MEMFILE_OK && n > 0)
-        if (fwrite(buffer, 1, n, stdout) != n)
+    while (rc == MEMFILE_OK && (rc = memfile_content_read(content, buffer, sizeof buffer, &n)) == MEMFILE_OK && n > 0) {
+        if (terminal)
+            tame(buffer, n, true, &last);
+        fwrite(buffer, 1, n, stdout);
+        if (output_failed())
             break;
+    }
+    if (rc == MEMFILE_OK && terminal && last != '\n')
+        putchar('\n');
     memfile_content_close(content);
     return rc;
 }
@@ -33,13 +44,9 @@ int run_get(args *a)
         size_t length;
         rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
         if (rc == MEMFILE_OK)
-            fwrite(json, 1, length, stdout), putchar('\n');
+            print_json_line(json, length);
     } else if (rc == MEMFILE_OK) {
-        size_t length;
-        bool is_data = memfile_entry_field(entry, MEMFILE_DATA, &length) != NULL || length > 0;
         rc = print_content(mf, entry);
-        if (rc == MEMFILE_OK && !is_data && !memfile_entry_content_is_detached(entry))
-            putchar('\n');
     }
     code = rc == MEMFILE_OK ? EXIT_DONE : report(path, memfile_last_error(mf));
     memfile_close(mf);

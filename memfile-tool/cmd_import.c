@@ -9,7 +9,7 @@
 
 #include "tool.h"
 
-#define LINE_MAX_BYTES ((size_t)50 << 20)
+#define LINE_MAX_BYTES ((size_t)1 << 30)
 
 typedef struct input {
     int fd;
@@ -71,28 +71,120 @@ static bool blank(const char *line, size_t length)
 
 typedef struct totals {
     uint64_t lines, entries, existed, commits, pending;
+    uint64_t committed_lines; /* of lines, those whose entries are committed */
 } totals;
+
+/* What was done before a failure, so that the rest can follow. */
+static void hint_rest(const totals *t)
+{
+    if (t->commits > 0)
+        hint("%llu %s (lines 1 to %llu) %s made before; import the rest from line %llu",
+             (unsigned long long)t->commits, plural(t->commits, "commit", "commits"),
+             (unsigned long long)t->committed_lines, plural(t->commits, "was", "were"),
+             (unsigned long long)t->committed_lines + 1);
+}
 
 static int commit(memfile *mf, const char *path, totals *t)
 {
     int rc = memfile_commit(mf, NULL);
     if (rc < 0) {
         rc = report(path, memfile_last_error(mf));
+        hint_rest(t);
         memfile_rollback(mf);
         return rc;
     }
     t->commits += rc == MEMFILE_OK;
+    t->committed_lines = t->lines;
     t->pending = 0;
     return EXIT_DONE;
 }
 
-static int bad_line(const char *name, const totals *t, const memfile_error *e, bool system)
+/* ---- lines that are refused */
+
+static int bad_line(const char *name, const totals *t, const char *message)
 {
-    usage_error("%s: line %llu: %s", name, (unsigned long long)t->lines, e->message);
-    if (e->offset != UINT64_MAX && !system)
-        hint("the fault is at byte %llu of the line", (unsigned long long)e->offset + 1);
-    hint("%llu commits were made before; of the lines since, nothing was written", (unsigned long long)t->commits);
-    return system ? exit_code_of(e->code) : EXIT_USAGE;
+    return usage_error("%s: line %llu: %s", name, (unsigned long long)t->lines, message);
+}
+
+/* Lines that are no object at all: says so and returns true. */
+static bool explain_start(const char *name, const totals *t, const char *line, size_t length)
+{
+    size_t at = 0;
+    if (length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
+        bad_line(name, t, "it begins with a byte order mark (EF BB BF), which JSON Lines do not have");
+        hint("tail -c +4 leaves out the first three bytes of a file");
+        return true;
+    }
+    while (at < length && (line[at] == ' ' || line[at] == '\t'))
+        at++;
+    if (at == length || line[at] == '{')
+        return false;
+    if (line[at] == '[') {
+        bad_line(name, t, "a line is one JSON object, {...}; this one begins an array");
+        hint("jq -c '.[]' writes each element of an array on a line of its own");
+    } else {
+        bad_line(name, t, "a line is one JSON object, {...}; this one begins with something else");
+    }
+    return true;
+}
+
+static void hint_member(const char *line, size_t length, size_t offset)
+{
+    member m = {0}, last = {0};
+    while (next_member(&m, line, length) && m.value <= line + offset)
+        last = m;
+    const char *form = last.value ? member_form(last.name, last.name_length) : NULL;
+    if (form)
+        hint("\"%.*s\" takes %s", (int)last.name_length, last.name, form);
+}
+
+/* The names of the format's own members that a line lacks are often misspelt. */
+static void hint_missing_content(const char *line, size_t length)
+{
+    member m = {0};
+    while (next_member(&m, line, length))
+        if (m.name_length < 40 && !member_form(m.name, m.name_length)) {
+            hint("\"%.*s\" is none of the format's members and is kept as one of your own; is it meant to be \"text\"?",
+                 (int)m.name_length, m.name);
+            return;
+        }
+}
+
+/* The library names a field whose value is wrong in quotes. */
+static void hint_field(const char *message)
+{
+    const char *begin = strstr(message, "field '");
+    const char *end = begin ? strchr(begin + 7, '\'') : NULL;
+    const char *form = end ? member_form(begin + 7, (size_t)(end - begin - 7)) : NULL;
+    if (form)
+        hint("\"%.*s\" takes %s", (int)(end - begin - 7), begin + 7, form);
+}
+
+static int refuse_line(const char *name, const totals *t, const memfile_error *e, const char *line, size_t length)
+{
+    size_t end = length;
+    while (end > 0 && (line[end - 1] == ' ' || line[end - 1] == '\t' || line[end - 1] == '\r'))
+        end--;
+    if (!explain_start(name, t, line, length)) {
+        bad_line(name, t, e->message);
+        if (e->offset != UINT64_MAX && e->offset >= end) {
+            hint("the line ends within the object; a line holds a whole one: jq -c . writes them so");
+        } else if (e->offset != UINT64_MAX) {
+            size_t from = e->offset > 30 ? (size_t)e->offset - 30 : 0;
+            while (from > 0 && from < e->offset && ((unsigned char)line[from] & 0xc0) == 0x80)
+                from++;
+            hint("the fault is at byte %llu of the line, behind %s%.*s", (unsigned long long)e->offset + 1,
+                 from ? "..." : "", (int)(e->offset - from), line + from);
+            hint_member(line, length, (size_t)e->offset);
+        } else if (strstr(e->message, "neither text nor data")) {
+            hint_missing_content(line, length);
+        } else {
+            hint_field(e->message);
+        }
+    }
+    hint("memfile-tool(1) has all members of a line under FORMAT OF LINES");
+    hint_rest(t);
+    return EXIT_USAGE;
 }
 
 static int import_lines(memfile *mf, memfile_draft *draft, const char *path, const char *name, input *in,
@@ -108,26 +200,28 @@ static int import_lines(memfile *mf, memfile_draft *draft, const char *path, con
             return commit(mf, path, t);
         t->lines++;
         if (got == -1) {
-            usage_error("cannot read '%s': %s", name, strerror(errno));
+            usage_error("cannot read %s: %s", name, strerror(errno));
+            hint_rest(t);
             return EXIT_SYSTEM;
         }
         if (got == -2) {
-            memset(&e, 0, sizeof e);
-            e.offset = UINT64_MAX;
-            snprintf(e.message, sizeof e.message, "the line is longer than 50 MiB; put such a content by itself: "
-                                                  "memfile-tool put FILE - < content");
-            return bad_line(name, t, &e, false);
+            bad_line(name, t, "it is longer than 1 GiB");
+            hint("memfile-tool put FILE - < CONTENT takes a content of any length by itself");
+            hint_rest(t);
+            return EXIT_USAGE;
         }
         if (blank(line, length))
             continue;
         if (memfile_draft_parse_json(draft, line, length, &e) != MEMFILE_OK)
-            return bad_line(name, t, &e, false);
+            return refuse_line(name, t, &e, line, length);
         int rc = memfile_put(mf, draft, &put);
         if (rc != MEMFILE_OK) {
-            const memfile_error *last = memfile_last_error(mf);
-            bool ours = rc == MEMFILE_E_INVALID || rc == MEMFILE_E_LIMIT;
-            rc = bad_line(name, t, last, !ours);
+            e = *memfile_last_error(mf);
             memfile_rollback(mf);
+            if (rc == MEMFILE_E_INVALID || rc == MEMFILE_E_LIMIT)
+                return refuse_line(name, t, &e, line, length);
+            rc = report(path, &e);
+            hint_rest(t);
             return rc;
         }
         t->entries += !put.existed;
@@ -140,56 +234,105 @@ static int import_lines(memfile *mf, memfile_draft *draft, const char *path, con
     }
 }
 
+/* ---- the verb */
+
+static int open_input(const char *name, input *in)
+{
+    struct stat st;
+    bool standard_input = strcmp(name, "-") == 0;
+    in->fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    if (in->fd < 0) {
+        int reason = errno;
+        usage_error("cannot open '%s': %s", name, strerror(reason));
+        return reason == ENOENT ? EXIT_NOTHING : EXIT_SYSTEM;
+    }
+    if (standard_input && isatty(STDIN_FILENO))
+        hint("lines are read from the terminal; Ctrl-D on a line of its own ends them");
+    if (fstat(in->fd, &st) == 0 && S_ISREG(st.st_mode))
+        in->size = (uint64_t)st.st_size;
+    in->capacity = 1u << 18;
+    in->buffer = (char *)malloc(in->capacity);
+    if (!in->buffer) {
+        usage_error("out of memory");
+        return EXIT_SYSTEM;
+    }
+    return EXIT_DONE;
+}
+
+/* Opens the memfile, made if there is none: then *made says so. */
+static int open_target(const char *path, memfile_options *options, memfile **mf, bool *made)
+{
+    *made = access(path, F_OK) != 0 && memfile_open(path, MEMFILE_CREATE, options, mf, NULL) == MEMFILE_OK;
+    if (*made)
+        return EXIT_DONE;
+    /* there is one, or somebody else has just made it, or it cannot be made */
+    return open_memfile(path, access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE, options, mf);
+}
+
+/* Removes the file that this import made, if it holds nothing. Another process may
+ * have found it and be writing: a put holds the lock, and shows what is committed. */
+static void remove_made(memfile *mf, memfile_draft *draft, const char *path)
+{
+    memfile_info info;
+    memfile_draft_clear(draft);
+    memfile_draft_set(draft, MEMFILE_TEXT, "", 0);
+    if (memfile_put(mf, draft, NULL) == MEMFILE_OK && memfile_get_info(mf, &info, sizeof info) == MEMFILE_OK &&
+        info.commits == 1)
+        unlink(path);
+    memfile_rollback(mf);
+}
+
+static void print_totals(const totals *t, bool json)
+{
+    if (json) {
+        printf("{\"lines\":%llu,\"entries\":%llu,\"existed\":%llu,\"commits\":%llu}\n", (unsigned long long)t->lines,
+               (unsigned long long)t->entries, (unsigned long long)t->existed, (unsigned long long)t->commits);
+        return;
+    }
+    fprintf(stderr, "%llu %s in %llu %s", (unsigned long long)t->entries, plural(t->entries, "entry", "entries"),
+            (unsigned long long)t->commits, plural(t->commits, "commit", "commits"));
+    if (t->existed)
+        fprintf(stderr, "; %llu %s there already, by idempotency key", (unsigned long long)t->existed,
+                plural(t->existed, "was", "were"));
+    fputc('\n', stderr);
+}
+
 int run_import(args *a)
 {
     const char *path = a->positional[0], *name = a->positional[1];
-    uint64_t batch = 0, threads = 2, wait = 10;
+    const char *shown = strcmp(name, "-") == 0 ? "standard input" : name;
+    uint64_t batch = 0;
     memfile_options options = MEMFILE_OPTIONS_INIT;
     input in = {0};
     totals t = {0};
-    struct stat st;
     memfile *mf = NULL;
     memfile_draft *draft = NULL;
-    if (!arg_number(a, "batch", 1, UINT64_MAX, &batch) || !arg_number(a, "threads", 1, 64, &threads) ||
-        !arg_number(a, "wait", 0, 86400, &wait))
+    bool made = false;
+    options.threads = 2;
+    if (!arg_number(a, "batch", 1, UINT64_MAX, &batch) || !write_options(a, &options))
         return EXIT_USAGE;
-    bool standard_input = strcmp(name, "-") == 0;
-    in.fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-    if (in.fd < 0) {
-        usage_error("cannot open '%s': %s", name, strerror(errno));
-        return errno == ENOENT ? EXIT_NOTHING : EXIT_SYSTEM;
-    }
-    if (fstat(in.fd, &st) == 0 && S_ISREG(st.st_mode))
-        in.size = (uint64_t)st.st_size;
-    options.threads = (uint32_t)threads;
-    options.lock_timeout_ms = (uint32_t)wait * 1000;
-    options.author = arg_value(a, "author");
-    memfile_mode mode = access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE;
-    int rc;
-    if (mode == MEMFILE_CREATE && memfile_open(path, mode, &options, &mf, NULL) == MEMFILE_OK)
-        rc = EXIT_DONE;
-    else /* there is one, or somebody else has just made it, or it cannot be made */
-        rc = open_memfile(path, access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE, &options, &mf);
-    in.capacity = 1u << 18;
-    if (rc == EXIT_DONE && (memfile_draft_new(&draft) != MEMFILE_OK || !(in.buffer = (char *)malloc(in.capacity)))) {
+    int rc = open_input(name, &in);
+    if (rc == EXIT_DONE)
+        rc = open_target(path, &options, &mf, &made);
+    if (rc == EXIT_DONE && memfile_draft_new(&draft) != MEMFILE_OK) {
         usage_error("out of memory");
         rc = EXIT_SYSTEM;
     }
     if (rc == EXIT_DONE)
-        rc = import_lines(mf, draft, path, standard_input ? "standard input" : name, &in, batch, &t);
+        rc = import_lines(mf, draft, path, shown, &in, batch, &t);
     progress_clear();
-    if (rc == EXIT_DONE) {
-        if (arg_flag(a, "json"))
-            printf("{\"lines\":%llu,\"entries\":%llu,\"existed\":%llu,\"commits\":%llu}\n", (unsigned long long)t.lines,
-                   (unsigned long long)t.entries, (unsigned long long)t.existed, (unsigned long long)t.commits);
-        else
-            fprintf(stderr, "%llu entries in %llu commits%s\n", (unsigned long long)t.entries,
-                    (unsigned long long)t.commits, t.existed ? "; others were there already" : "");
+    if (rc == EXIT_DONE && t.entries + t.existed == 0) {
+        usage_error("nothing to do: %s has no line with an entry", shown);
+        rc = EXIT_NOTHING;
     }
+    if (rc == EXIT_DONE || (rc == EXIT_NOTHING && mf && arg_flag(a, "json")))
+        print_totals(&t, arg_flag(a, "json"));
+    if (made && draft && t.commits == 0)
+        remove_made(mf, draft, path);
     memfile_draft_free(draft);
     memfile_close(mf);
     free(in.buffer);
-    if (!standard_input)
+    if (in.fd > STDIN_FILENO)
         close(in.fd);
     return finish_output(rc);
 }

@@ -34,10 +34,10 @@ static void show_table(const memfile_info *i)
     print_time_us(stdout, i->last_commit_us);
     printf("\ndetached contents %llu\n", (unsigned long long)i->objects);
     printf("file              %llu bytes\n", (unsigned long long)i->file_bytes);
-    printf("  index           %llu bytes in %llu runs\n", (unsigned long long)i->index_bytes,
-           (unsigned long long)i->runs);
-    printf("  unfinished      %llu bytes%s\n", (unsigned long long)i->unfinished_bytes,
-           i->unfinished_is_damage ? ", damaged" : "");
+    printf("  index           %llu bytes in %llu %s\n", (unsigned long long)i->index_bytes,
+           (unsigned long long)i->runs, plural(i->runs, "run", "runs"));
+    printf("  unfinished      %llu %s%s\n", (unsigned long long)i->unfinished_bytes,
+           plural(i->unfinished_bytes, "byte", "bytes"), i->unfinished_is_damage ? ", damaged" : "");
 }
 
 int run_info(args *a)

@@ -6,7 +6,8 @@ int run_init(args *a)
     memfile *mf;
     memfile_options options = MEMFILE_OPTIONS_INIT;
     memfile_info info;
-    options.author = arg_value(a, "author");
+    if (!write_options(a, &options))
+        return EXIT_USAGE;
     int rc = open_memfile(a->positional[0], MEMFILE_CREATE, &options, &mf);
     if (rc != EXIT_DONE)
         return rc;

@@ -5,23 +5,54 @@
 
 #include "tool.h"
 
-static size_t terminal_width(void)
+/* Columns of the table. What is no terminal gets all ids and texts whole. */
+typedef struct layout {
+    size_t width; /* 0: no limit */
+    size_t number, time, kind, id, text;
+} layout;
+
+static size_t digits(uint64_t value)
 {
-    struct winsize size;
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 60)
-        return size.ws_col;
-    return isatty(STDOUT_FILENO) ? 100 : 0;
+    size_t n = 1;
+    for (; value > 9; value /= 10)
+        n++;
+    return n;
 }
 
-static void print_row(const memfile_entry *e, size_t width)
+static layout layout_for(uint64_t entries)
 {
-    char id[256];
-    size_t id_length = memfile_entry_id(e, id), kind_length, text_length;
-    const char *kind = memfile_entry_field(e, MEMFILE_KIND, &kind_length);
-    const char *text = memfile_entry_field(e, MEMFILE_TEXT, &text_length);
+    struct winsize size;
+    layout l = {0, 8, 20, 12, 36, 0};
+    if (!isatty(STDOUT_FILENO))
+        return l;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    l.width = known ? size.ws_col : 100;
+    l.number = digits(entries);
+    if (l.width < 120) {
+        l.time = l.width < 50 ? 0 : l.width < 70 ? 10 : 16;
+        l.kind = l.width < 70 ? 8 : 10;
+        l.id = l.width / 4 < 8 ? 8 : l.width / 4;
+    }
+    /* two blanks between columns, and the pin's sign with one behind it */
+    size_t used = l.number + 2 + (l.time ? l.time + 2 : 0) + l.kind + 2 + 2 + l.id + 2;
+    l.text = l.width > used + 10 ? l.width - used : 10;
+    return l;
+}
+
+static void pad(size_t used, size_t width)
+{
+    for (size_t i = used; i < width + 2; i++)
+        putchar(' ');
+}
+
+/* 2026-11-02T08:00:00Z, or its beginning */
+static void print_when(const memfile_entry *e, size_t width)
+{
     int64_t seconds;
     uint32_t nanoseconds;
-    char when[24] = "-                   ";
+    char when[40] = "-";
+    if (width == 0)
+        return;
     if (memfile_entry_time(e, MEMFILE_TIME, &seconds, &nanoseconds)) {
         FILE *out = fmemopen(when, sizeof when, "w");
         if (out) {
@@ -31,20 +62,74 @@ static void print_row(const memfile_entry *e, size_t width)
         when[19] = 'Z';
         when[20] = '\0';
     }
-    printf("%8llu  %-20.20s  %-12.*s  ", (unsigned long long)memfile_entry_number(e), when,
-           (int)(kind_length < 12 ? kind_length : 12), kind ? kind : "-");
-    size_t used = 8 + 2 + 20 + 2 + 12 + 2;
-    print_line(stdout, id, id_length, width ? 40 : 0);
-    for (size_t i = id_length; i < 36; i++)
+    when[width] = '\0';
+    fputs(when, stdout);
+    pad(strlen(when), width);
+}
+
+/* The library has no call for it but the entry as JSON, which for a large content
+ * costs too much: such an entry shows no sign. */
+static bool is_pinned(memfile *mf, const memfile_entry *e)
+{
+    const char *json;
+    size_t length;
+    return memfile_entry_json(mf, e, 1u << 18, &json, &length) == MEMFILE_OK && json_is_pinned(json, length);
+}
+
+/* "[key] #tag #tag " in at most `room` columns (0: any); returns the columns. */
+static size_t print_labels(const memfile_entry *e, size_t room)
+{
+    size_t used = 0, length;
+    const char *key = memfile_entry_field(e, MEMFILE_KEY, &length);
+    if (key && (!room || text_columns(key, length) + 3 <= room)) {
+        putchar('[');
+        used += print_line(stdout, key, length, 0) + 3;
+        fputs("] ", stdout);
+    }
+    for (size_t i = 0; i < memfile_entry_tag_count(e); i++) {
+        const char *tag = memfile_entry_tag(e, i, &length);
+        if (!tag || (room && used + text_columns(tag, length) + 2 > room))
+            break;
+        putchar('#');
+        used += print_line(stdout, tag, length, 0) + 2;
         putchar(' ');
-    fputs("  ", stdout);
-    used += (id_length < 36 ? 36 : id_length < 40 ? id_length : 40) + 2;
+    }
+    return used;
+}
+
+static void print_row(memfile *mf, const memfile_entry *e, const layout *l)
+{
+    char id[256];
+    size_t id_length = memfile_entry_id(e, id), length;
+    printf("%*llu  ", (int)l->number, (unsigned long long)memfile_entry_number(e));
+    print_when(e, l->time);
+    const char *kind = memfile_entry_field(e, MEMFILE_KIND, &length);
+    pad(print_line(stdout, kind ? kind : "-", kind ? length : 1, l->width ? l->kind : 0), l->kind);
+    fputs(is_pinned(mf, e) ? "* " : "  ", stdout);
+    pad(print_middle(stdout, id, id_length, l->width ? l->id : 0), l->id);
+    size_t room = l->text;
+    if (!l->width || room >= 36)
+        room -= print_labels(e, room / 2);
+    const char *text = memfile_entry_field(e, MEMFILE_TEXT, &length);
     if (text)
-        print_line(stdout, text, text_length, width ? (width > used + 10 ? width - used : 10) : 0);
+        print_line(stdout, text, length, l->width ? room : 0);
     else
         printf("(%llu bytes%s)", (unsigned long long)memfile_entry_content_length(e),
                memfile_entry_content_is_detached(e) ? ", detached" : "");
     putchar('\n');
+}
+
+static bool good_time(const args *a, const char *name)
+{
+    const char *value = arg_value(a, name);
+    memfile_draft *probe = NULL;
+    if (!value || memfile_draft_new(&probe) != MEMFILE_OK)
+        return true; /* the library will say so */
+    bool good = memfile_draft_set_time(probe, MEMFILE_TIME, value) == MEMFILE_OK;
+    memfile_draft_free(probe);
+    if (!good)
+        usage_error("list: --%s takes a time in UTC like 2023-05-08T13:56:02Z, not '%s'", name, value);
+    return good;
 }
 
 int run_list(args *a)
@@ -55,7 +140,7 @@ int run_list(args *a)
     memfile_cursor *cursor = NULL;
     const memfile_entry *entry;
     memfile_filter filter = MEMFILE_FILTER_INIT;
-    if (!arg_number(a, "limit", 1, UINT64_MAX, &filter.limit))
+    if (!arg_number(a, "limit", 1, UINT64_MAX, &filter.limit) || !good_time(a, "since") || !good_time(a, "until"))
         return EXIT_USAGE;
     filter.kind = arg_value(a, "kind");
     filter.tag = arg_value(a, "tag");
@@ -68,7 +153,7 @@ int run_list(args *a)
         filter.scope_count = split_scope(scope, names, storage, sizeof storage);
         filter.scope = names;
         if (filter.scope_count == 0)
-            return usage_error("list: --scope takes names like a/b, not '%s'", scope);
+            return usage_error("list: --scope takes 1 to 32 names like a/b, not '%.60s'", scope);
     }
     int code = open_memfile(path, MEMFILE_READ, NULL, &mf);
     if (code != EXIT_DONE)
@@ -76,7 +161,9 @@ int run_list(args *a)
     int rc = as_of ? memfile_find_commit(mf, as_of, &filter.as_of) : MEMFILE_OK;
     if (rc == MEMFILE_OK)
         rc = memfile_list(mf, &filter, &cursor);
-    size_t width = terminal_width();
+    memfile_info info;
+    memfile_get_info(mf, &info, sizeof info);
+    layout columns = layout_for(info.entries);
     uint64_t shown = 0;
     while (rc == MEMFILE_OK && (rc = memfile_cursor_next(cursor, &entry)) == MEMFILE_OK) {
         shown++;
@@ -85,11 +172,11 @@ int run_list(args *a)
             size_t length;
             rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
             if (rc == MEMFILE_OK)
-                fwrite(json, 1, length, stdout), putchar('\n');
+                print_json_line(json, length);
         } else {
-            print_row(entry, width);
+            print_row(mf, entry, &columns);
         }
-        if (ferror(stdout))
+        if (output_failed())
             break;
     }
     code = rc < 0 ? report(path, memfile_last_error(mf)) : shown ? EXIT_DONE : EXIT_NOTHING;

@@ -34,11 +34,14 @@ static int show(void *context, const memfile_commit_info *c)
             fputs("folded          ", stdout);
         fputs("  ", stdout);
         print_time_us(stdout, c->time_us);
-        printf("  %8llu %s  ", (unsigned long long)c->entry_count, c->entry_count == 1 ? "entry  " : "entries");
-        print_line(stdout, c->author, c->author_length, 0);
+        printf("  %8llu %s", (unsigned long long)c->entry_count, plural(c->entry_count, "entry", "entries"));
+        if (c->author_length) {
+            fputs(c->entry_count == 1 ? "    " : "  ", stdout);
+            print_line(stdout, c->author, c->author_length, 0);
+        }
         putchar('\n');
     }
-    return ferror(stdout) ? MEMFILE_DONE : MEMFILE_OK;
+    return output_failed() ? MEMFILE_DONE : MEMFILE_OK;
 }
 
 int run_log(args *a)

@@ -9,11 +9,31 @@
 static const struct {
     const char *option;
     memfile_field field;
+    size_t most; /* bytes; 0: any, and it may be empty */
 } texts[] = {
-    {"id", MEMFILE_ID},         {"kind", MEMFILE_KIND},       {"key", MEMFILE_KEY},
-    {"title", MEMFILE_TITLE},   {"source", MEMFILE_SOURCE},   {"actor", MEMFILE_ACTOR},
-    {"session", MEMFILE_SESSION}, {"media-type", MEMFILE_MEDIA_TYPE}, {"idempotency-key", MEMFILE_IDEMPOTENCY_KEY},
+    {"id", MEMFILE_ID, 255},
+    {"kind", MEMFILE_KIND, 255},
+    {"key", MEMFILE_KEY, 1024},
+    {"title", MEMFILE_TITLE, 0},
+    {"source", MEMFILE_SOURCE, 0},
+    {"actor", MEMFILE_ACTOR, 0},
+    {"session", MEMFILE_SESSION, 0},
+    {"media-type", MEMFILE_MEDIA_TYPE, 0},
+    {"idempotency-key", MEMFILE_IDEMPOTENCY_KEY, 1024},
 };
+
+/* A value of 1 to `most` bytes of UTF-8 (0: any number), or a message. */
+static bool good_text(const char *name, const char *value, size_t length, size_t most)
+{
+    const char *dots = length > 60 ? "..." : "";
+    if (most && (length < 1 || length > most))
+        usage_error("put: --%s takes 1 to %zu bytes, not '%.60s%s' (%zu)", name, most, value, dots, length);
+    else if (!utf8_valid(value, length))
+        usage_error("put: --%s takes UTF-8, which '%.60s%s' is not", name, value, dots);
+    else
+        return true;
+    return false;
+}
 
 /* k=v pairs to one JSON object; v stays as it is when it is JSON, else becomes a string. */
 static int set_meta(memfile_draft *draft, const args *a)
@@ -36,7 +56,7 @@ static int set_meta(memfile_draft *draft, const args *a)
     for (int i = 0; rc == MEMFILE_OK && (pair = arg_nth(a, "meta", i)); i++) {
         const char *equals = strchr(pair, '=');
         if (!equals || equals == pair) {
-            usage_error("put: --meta takes k=v, not '%s'", pair);
+            usage_error("put: --meta takes NAME=VALUE, not '%s'", pair);
             rc = MEMFILE_E_INVALID;
             break;
         }
@@ -61,30 +81,68 @@ static int set_meta(memfile_draft *draft, const args *a)
     return rc;
 }
 
-static int fill_draft(memfile_draft *draft, const args *a)
+static bool fill_scope(memfile_draft *draft, const char *scope)
 {
-    const char *value, *names[32];
+    const char *names[32];
     char storage[8192];
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if ((value = arg_value(a, texts[i].option)))
-            memfile_draft_set(draft, texts[i].field, value, strlen(value));
-    if ((value = arg_value(a, "scope"))) {
-        size_t count = split_scope(value, names, storage, sizeof storage);
-        for (size_t i = 0; i < count; i++)
-            memfile_draft_add_scope(draft, names[i], strlen(names[i]));
+    size_t count = split_scope(scope, names, storage, sizeof storage);
+    if (count == 0) {
+        usage_error("put: --scope takes 1 to 32 names like a/b, not '%.60s'", scope);
+        return false;
     }
-    for (int i = 0; (value = arg_nth(a, "tag", i)); i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!good_text("scope", names[i], strlen(names[i]), 255))
+            return false;
+        memfile_draft_add_scope(draft, names[i], strlen(names[i]));
+    }
+    return true;
+}
+
+static bool fill_tags_and_links(memfile_draft *draft, const args *a)
+{
+    const char *value;
+    for (int i = 0; (value = arg_nth(a, "tag", i)); i++) {
+        if (!good_text("tag", value, strlen(value), 255))
+            return false;
         memfile_draft_add_tag(draft, value, strlen(value));
+    }
     for (int i = 0; (value = arg_nth(a, "link", i)); i++) {
         const char *equals = strchr(value, '=');
-        if (!equals || equals == value || !equals[1])
-            return usage_error("put: --link takes rel=id, not '%s'", value);
-        memfile_draft_add_link(draft, value, (size_t)(equals - value), equals + 1, strlen(equals + 1));
+        if (!equals || equals == value || !equals[1]) {
+            usage_error("put: --link takes REL=ID, not '%s'", value);
+            return false;
+        }
+        size_t length = (size_t)(equals - value);
+        if (!good_text("link", value, length, 255) || !good_text("link", equals + 1, strlen(equals + 1), 255))
+            return false;
+        memfile_draft_add_link(draft, value, length, equals + 1, strlen(equals + 1));
     }
-    if ((value = arg_value(a, "time")) && memfile_draft_set_time(draft, MEMFILE_TIME, value) != MEMFILE_OK)
-        return usage_error("put: --time is RFC 3339 in UTC, like 2023-05-08T13:56:02Z, not '%s'", value);
-    if ((value = arg_value(a, "expires")) && memfile_draft_set_time(draft, MEMFILE_EXPIRES, value) != MEMFILE_OK)
-        return usage_error("put: --expires is RFC 3339 in UTC, like 2023-05-08T13:56:02Z, not '%s'", value);
+    return true;
+}
+
+static bool fill_time(memfile_draft *draft, const args *a, const char *name, memfile_time_field field)
+{
+    const char *value = arg_value(a, name);
+    if (!value || memfile_draft_set_time(draft, field, value) == MEMFILE_OK)
+        return true;
+    usage_error("put: --%s takes a time in UTC like 2023-05-08T13:56:02Z, not '%s'", name, value);
+    return false;
+}
+
+static int fill_draft(memfile_draft *draft, const args *a)
+{
+    const char *value;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if ((value = arg_value(a, texts[i].option))) {
+            if (!good_text(texts[i].option, value, strlen(value), texts[i].most))
+                return EXIT_USAGE;
+            memfile_draft_set(draft, texts[i].field, value, strlen(value));
+        }
+    if ((value = arg_value(a, "scope")) && !fill_scope(draft, value))
+        return EXIT_USAGE;
+    if (!fill_tags_and_links(draft, a) || !fill_time(draft, a, "time", MEMFILE_TIME) ||
+        !fill_time(draft, a, "expires", MEMFILE_EXPIRES))
+        return EXIT_USAGE;
     if (arg_flag(a, "pin"))
         memfile_draft_set_pinned(draft, 1);
     return set_meta(draft, a) == MEMFILE_OK ? EXIT_DONE : EXIT_USAGE;
@@ -94,6 +152,8 @@ static int fill_draft(memfile_draft *draft, const args *a)
 static int put_stream(memfile *mf, memfile_draft *draft, bool is_text, memfile_put_result *result, const char *path)
 {
     static char buffer[65536];
+    if (isatty(STDIN_FILENO))
+        hint("the %s is read from the terminal; Ctrl-D on a line of its own ends it", is_text ? "text" : "data");
     int rc = memfile_put_begin(mf, draft, is_text);
     while (rc == MEMFILE_OK) {
         ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
@@ -120,11 +180,8 @@ int run_put(args *a)
     memfile_commit_result done;
     memfile *mf = NULL;
     memfile_draft *draft = NULL;
-    uint64_t wait = 10;
-    if (!arg_number(a, "wait", 0, 86400, &wait))
+    if (!write_options(a, &options))
         return EXIT_USAGE;
-    options.lock_timeout_ms = (uint32_t)wait * 1000;
-    options.author = arg_value(a, "author");
     memset(&result, 0, sizeof result);
     memset(&done, 0, sizeof done);
     int rc = open_memfile(path, MEMFILE_WRITE, &options, &mf);
@@ -149,7 +206,10 @@ int run_put(args *a)
         print_json_string(stdout, result.id, result.id_length);
         printf(",\"entry\":%llu,\"existed\":%s}\n", (unsigned long long)result.entry, result.existed ? "true" : "false");
     } else if (rc == EXIT_DONE) {
-        fwrite(result.id, 1, result.id_length, stdout);
+        if (isatty(STDOUT_FILENO))
+            print_line(stdout, result.id, result.id_length, 0);
+        else
+            fwrite(result.id, 1, result.id_length, stdout);
         putchar('\n');
     }
     memfile_draft_free(draft);

@@ -43,13 +43,15 @@ int run_recover(args *a)
         }
         puts("}");
     } else if (written) {
-        printf("recovered: %llu entries in %llu commits\n", (unsigned long long)r.entries, (unsigned long long)r.commits);
-        printf("lost:      %llu entries, %llu commits%s\n", (unsigned long long)r.damage.lost_entries,
-               (unsigned long long)r.damage.lost_commits, r.damage.memory_unknown ? ", and the memory's id" : "");
+        printf("recovered: %llu %s in %llu %s\n", (unsigned long long)r.entries, plural(r.entries, "entry", "entries"),
+               (unsigned long long)r.commits, plural(r.commits, "commit", "commits"));
+        printf("lost:      %llu %s, %llu %s%s\n", (unsigned long long)r.damage.lost_entries,
+               plural(r.damage.lost_entries, "entry", "entries"), (unsigned long long)r.damage.lost_commits,
+               plural(r.damage.lost_commits, "commit", "commits"), r.damage.memory_unknown ? ", and the memory's id" : "");
         printf("history:   %s\n", r.same_history ? "the same as before" : "its own from the first loss on");
     }
     int code = exit_code_of(rc);
     if (rc != MEMFILE_OK && !written && !s.json)
-        code = report(a->positional[0], &error);
+        code = report_path(a->positional[0], a->positional[1], &error);
     return finish_output(code);
 }

@@ -9,6 +9,24 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
     progress_show((void *)"verifying", done, total);
 }
 
+/* What is to be done about it; to verify again is no advice here. */
+static int conclude(const char *path, const memfile_verify_result *r, const memfile_error *e)
+{
+    if (e->code == MEMFILE_E_DAMAGED && r->findings > 0)
+        usage_error("%s: the file is damaged: %llu %s, %llu %s lost", path, (unsigned long long)r->findings,
+                    plural(r->findings, "finding", "findings"), (unsigned long long)r->lost_entries,
+                    plural(r->lost_entries, "entry", "entries"));
+    else if (e->code == MEMFILE_E_DAMAGED || e->code == MEMFILE_E_TRUNCATED)
+        usage_error("%s: %s", path, e->message);
+    else
+        return report_path(path, NULL, e);
+    if (e->code == MEMFILE_E_TRUNCATED && r->unfinished_bytes > 0)
+        hint("nothing that was committed is lost: the next put declares these bytes void and goes on behind them");
+    else
+        hint("memfile-tool recover '%s' OUT writes all that is sound to a new file", path);
+    return exit_code_of(e->code);
+}
+
 int run_verify(args *a)
 {
     findings s = {arg_flag(a, "json"), 0};
@@ -46,9 +64,10 @@ int run_verify(args *a)
         }
         puts("}");
     } else if (rc == MEMFILE_OK) {
-        printf("sound: %llu bytes, %llu segments, %llu commits, %llu entries%s\n", (unsigned long long)r.file_bytes,
-               (unsigned long long)r.segments, (unsigned long long)r.commits, (unsigned long long)r.entries,
-               options.quick ? " (stored bytes only)" : "");
+        printf("sound: %llu bytes, %llu %s, %llu %s, %llu %s%s\n", (unsigned long long)r.file_bytes,
+               (unsigned long long)r.segments, plural(r.segments, "segment", "segments"),
+               (unsigned long long)r.commits, plural(r.commits, "commit", "commits"), (unsigned long long)r.entries,
+               plural(r.entries, "entry", "entries"), options.quick ? " (stored bytes only)" : "");
         if (!options.quick) {
             printf("stored digest  ");
             print_hex(stdout, r.stored_digest, 32);
@@ -59,6 +78,6 @@ int run_verify(args *a)
     }
     int code = exit_code_of(rc);
     if (rc != MEMFILE_OK && !s.json)
-        code = report(a->positional[0], &error);
+        code = conclude(a->positional[0], &r, &error);
     return finish_output(code);
 }

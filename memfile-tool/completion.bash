@@ -1,31 +1,67 @@
 # bash completion for memfile-tool
 _memfile_tool() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
     local verbs="init import export put get list log info verify recover compact help version"
+    local flags=" --json --pin --data --reverse --all --quick --help -h " options="" files=1
+    COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
         return
     fi
-    local options=""
     case $verb in
         init) options="--author --json" ;;
-        import) options="--batch --threads --wait --author --json" ;;
+        import) options="--batch --threads --wait --author --json" files=2 ;;
+        export) options="--json" ;;
         put) options="--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --json" ;;
         get) options="--json --as-of" ;;
         list) options="--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json" ;;
         log) options="--limit --json" ;;
-        info|version) options="--json" ;;
+        info) options="--json" ;;
         verify) options="--quick --threads --json" ;;
-        recover) options="--threads --json" ;;
+        recover) options="--threads --json" files=2 ;;
         compact) options="--output --level --threads --wait --json" ;;
+        version) options="--json" files=0 ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur"); return ;;
+        *) return ;;
     esac
-    if [ "$prev" = --kind ]; then
-        mapfile -t COMPREPLY < <(compgen -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur")
-    elif [[ $cur == -* ]]; then
+    # --name=value is one word, or three where = breaks words
+    if [[ $cur == --*=* ]]; then
+        prev=${cur%%=*} before="${cur%%=*}=" cur=${cur#*=}
+    elif [ "$cur" = "=" ]; then
+        cur=""
+    elif [ "$prev" = "=" ]; then
+        prev=${COMP_WORDS[COMP_CWORD-2]}
+    fi
+    if [[ $prev == --* && $flags != *" $prev "* ]]; then
+        case $prev in
+            --kind) mapfile -t COMPREPLY < <(compgen -P "$before" -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur") ;;
+            --output) _memfile_tool_files ;;
+        esac
+        return
+    fi
+    if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$cur")
-    else
-        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+    fi
+    # files only where a file is meant: count the arguments that are no options
+    local i place=1 value=""
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        if [ "${COMP_WORDS[i]}" = "=" ]; then
+            continue
+        elif [ -n "$value" ]; then
+            value=""
+        elif [[ ${COMP_WORDS[i]} != -?* ]]; then
+            place=$((place + 1))
+        elif [[ ${COMP_WORDS[i]} == --*[!=] && ${COMP_WORDS[i]} != *=* && $flags != *" ${COMP_WORDS[i]} "* ]]; then
+            value=1
+        fi
+    done
+    if [ "$place" -le "$files" ]; then
+        _memfile_tool_files
     fi
 }
-complete -o filenames -F _memfile_tool memfile-tool
+_memfile_tool_files() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -P "$before" -f -- "$cur")
+}
+complete -F _memfile_tool memfile-tool

@@ -1,28 +1,56 @@
 #compdef memfile-tool
 # zsh completion for memfile-tool
-local -a verbs options
+local -a verbs options kinds flags
+local option= word=
+integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
   put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds'
   verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' help:'say what a verb does' version:'print the version')
+kinds=(note message event fact preference identity instruction constraint decision approval task action summary
+  document entity relation checkpoint)
+flags=(--json --pin --data --reverse --all --quick --help -h)
 if (( CURRENT == 2 )); then
   _describe verb verbs
   return
 fi
 case $words[2] in
   init) options=(--author --json) ;;
-  import) options=(--batch --threads --wait --author --json) ;;
+  import) options=(--batch --threads --wait --author --json) files=2 ;;
+  export) options=(--json) ;;
   put) options=(--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --json) ;;
   get) options=(--json --as-of) ;;
   list) options=(--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json) ;;
   log) options=(--limit --json) ;;
-  info|version) options=(--json) ;;
+  info) options=(--json) ;;
   verify) options=(--quick --threads --json) ;;
-  recover) options=(--threads --json) ;;
+  recover) options=(--threads --json) files=2 ;;
   compact) options=(--output --level --threads --wait --json) ;;
+  version) options=(--json) files=0 ;;
   help) _describe verb verbs; return ;;
+esac
+if [[ $PREFIX == --*=* ]]; then
+  option=${PREFIX%%=*}
+  compset -P 1 '*='
+elif [[ $words[CURRENT-1] == --* && $words[CURRENT-1] != *=* && ${flags[(Ie)$words[CURRENT-1]]} -eq 0 ]]; then
+  option=$words[CURRENT-1]
+fi
+case $option in
+  --kind) compadd -- $kinds; return ;;
+  --output) _files; return ;;
+  ?*) return 1 ;; # values that only the user knows
 esac
 if [[ $PREFIX == -* ]]; then
   compadd -- $options --help
-else
-  _files
+  return
 fi
+# files only where a file is meant: count the arguments that are no options
+for word in ${words[3,CURRENT-1]}; do
+  if (( value )); then
+    value=0
+  elif [[ $word != -?* ]]; then
+    (( place += 1 ))
+  elif [[ $word == --* && $word != *=* ]]; then
+    value=$(( ${flags[(Ie)$word]} == 0 ))
+  fi
+done
+(( place <= files )) && _files

@@ -5,6 +5,14 @@
 
 #define SHOWN_MAX 1000
 
+static void show_range(const char *one, const char *many, uint64_t first, uint64_t count)
+{
+    if (count == 1)
+        printf("%s %llu: ", one, (unsigned long long)first);
+    else if (count > 1)
+        printf("%s %llu to %llu: ", many, (unsigned long long)first, (unsigned long long)(first + count - 1));
+}
+
 void findings_show(void *context, const memfile_finding *f)
 {
     findings *s = (findings *)context;
@@ -31,14 +39,11 @@ void findings_show(void *context, const memfile_finding *f)
     progress_clear();
     printf("%s: ", memfile_strerror(f->code));
     if (f->offset != UINT64_MAX && f->length)
-        printf("offset %llu, %llu bytes: ", (unsigned long long)f->offset, (unsigned long long)f->length);
+        printf("offset %llu, %llu %s: ", (unsigned long long)f->offset, (unsigned long long)f->length,
+               plural(f->length, "byte", "bytes"));
     else if (f->offset != UINT64_MAX)
         printf("offset %llu: ", (unsigned long long)f->offset);
-    if (f->entry_count)
-        printf("entries %llu to %llu: ", (unsigned long long)f->first_entry,
-               (unsigned long long)(f->first_entry + f->entry_count - 1));
-    if (f->commit_count)
-        printf("commits %llu to %llu: ", (unsigned long long)f->first_commit,
-               (unsigned long long)(f->first_commit + f->commit_count - 1));
+    show_range("entry", "entries", f->first_entry, f->entry_count);
+    show_range("commit", "commits", f->first_commit, f->commit_count);
     printf("%s\n", f->message);
 }

@@ -6,111 +6,121 @@
 
 #include "tool.h"
 
-#define WRITE_OPTIONS                                                                                                  \
-    {"wait", true, "seconds to wait for another writer (default 10)"},                                                 \
-        {"author", true, "who commits, noted in the log"}
+#define AS_JSON {"json", NULL, "Print JSON", false}
+#define END {NULL, NULL, NULL, false}
+#define AUTHOR {"author", "NAME", "Who commits, noted in the log", false}
+#define THREADS(what) {"threads", "N", what " (1 to 64, default 2)", false}
+#define WAIT {"wait", "SECONDS", "How long to wait for another writer (default 10)", false}
+#define AS_OF {"as-of", "COMMIT", "As of a commit: its number or the beginning of its digest", false}
 
-static const option no_options[] = {{NULL, false, NULL}};
-static const option json_only[] = {{"json", false, "print JSON"}, {NULL, false, NULL}};
-static const option init_options[] = {
-    {"author", true, "who commits, noted in the log"}, {"json", false, "print JSON"}, {NULL, false, NULL}};
+static const option no_options[] = {END};
+static const option json_only[] = {AS_JSON, END};
+static const option init_options[] = {AUTHOR, AS_JSON, END};
 static const option import_options[] = {
-    {"batch", true, "commit after so many lines (default: one commit for all)"},
-    {"threads", true, "threads that compress (default: 2)"},
-    WRITE_OPTIONS,
-    {"json", false, "print JSON"},
-    {NULL, false, NULL}};
-static const option put_options[] = {{"id", true, "the memory's id (default: a new UUID)"},
-                                     {"kind", true, "note, message, event, fact, preference, ..."},
-                                     {"scope", true, "a/b/c: names, broad to narrow"},
-                                     {"key", true, "unique in its scope: a newer entry supersedes"},
-                                     {"title", true, "title"},
-                                     {"tag", true, "tag; may be repeated"},
-                                     {"time", true, "when it happened, like 2023-05-08T13:56:02Z"},
-                                     {"meta", true, "k=v; v is JSON if it parses, else text; may be repeated"},
-                                     {"link", true, "rel=id; may be repeated"},
-                                     {"pin", false, "pinned"},
-                                     {"expires", true, "time from which lists leave it out"},
-                                     {"source", true, "where it comes from"},
-                                     {"actor", true, "who said or did it"},
-                                     {"session", true, "session"},
-                                     {"idempotency-key", true, "put only once under this key"},
-                                     {"data", false, "the input is bytes, not text"},
-                                     {"media-type", true, "media type of the input"},
-                                     WRITE_OPTIONS,
-                                     {"json", false, "print JSON"},
-                                     {NULL, false, NULL}};
-static const option get_options[] = {{"json", false, "print the whole entry as JSON"},
-                                     {"as-of", true, "as of a commit: its number or digest"},
-                                     {NULL, false, NULL}};
-static const option list_options[] = {{"kind", true, "only this kind"},
-                                      {"scope", true, "a/b: only in this scope"},
-                                      {"tag", true, "only with this tag"},
-                                      {"key", true, "only with this key"},
-                                      {"since", true, "time from, like 2023-05-08T13:56:02Z"},
-                                      {"until", true, "time before"},
-                                      {"limit", true, "at most so many"},
-                                      {"reverse", false, "newest entry first"},
-                                      {"as-of", true, "as of a commit: its number or digest"},
-                                      {"all", false, "superseded and expired entries too"},
-                                      {"json", false, "print JSON Lines, whole entries"},
-                                      {NULL, false, NULL}};
-static const option log_options[] = {
-    {"limit", true, "at most so many"}, {"json", false, "print JSON Lines"}, {NULL, false, NULL}};
-static const option recover_options[] = {{"threads", true, "threads (default: 2)"},
-                                         {"json", false, "print JSON"},
-                                         {NULL, false, NULL}};
-static const option verify_options[] = {{"quick", false, "checksums of stored bytes only"},
-                                        {"threads", true, "threads (default: 2)"},
-                                        {"json", false, "print JSON"},
-                                        {NULL, false, NULL}};
-static const option compact_options[] = {{"output", true, "write there; leave the file as it is"},
-                                         {"level", true, "zstd level 1 to 19 (default 12)"},
-                                         {"threads", true, "threads (default: 2)"},
-                                         {"wait", true, "seconds to wait for another writer (default 10)"},
-                                         {"json", false, "print JSON"},
-                                         {NULL, false, NULL}};
+    {"batch", "N", "Commit after so many lines (default: one commit for all)", false},
+    THREADS("Threads that compress"),
+    WAIT,
+    AUTHOR,
+    AS_JSON,
+    END};
+static const option export_options[] = {{"json", NULL, "Changes nothing: the output is JSON Lines anyway", false}, END};
+static const option put_options[] = {
+    {"id", "ID", "The memory's id (default: a new UUID); known ids get a new version", false},
+    {"kind", "KIND", "Like note, message, event, fact, preference, decision", false},
+    {"scope", "SCOPE", "Names from broad to narrow, like project/garden", false},
+    {"key", "KEY", "Unique in its scope: a newer entry supersedes an older one", false},
+    {"title", "TEXT", "Title", false},
+    {"tag", "TAG", "Tag; may be repeated", true},
+    {"time", "TIME", "When it happened, like 2023-05-08T13:56:02Z", false},
+    {"meta", "NAME=VALUE", "A value that parses as JSON is JSON, else text; may be repeated", true},
+    {"link", "REL=ID", "Link to another memory; may be repeated", true},
+    {"pin", NULL, "Pinned: to be kept in sight", false},
+    {"expires", "TIME", "From then on lists leave it out", false},
+    {"source", "TEXT", "Where it comes from", false},
+    {"actor", "NAME", "Who said or did it", false},
+    {"session", "NAME", "The session it belongs to", false},
+    {"idempotency-key", "KEY", "Put only once under this key", false},
+    {"data", NULL, "The input is bytes, not text", false},
+    {"media-type", "TYPE", "Media type of the input, like image/png", false},
+    WAIT,
+    AUTHOR,
+    AS_JSON,
+    END};
+static const option get_options[] = {{"json", NULL, "Print the whole entry as JSON", false}, AS_OF, END};
+static const option list_options[] = {{"kind", "KIND", "Only this kind", false},
+                                      {"scope", "SCOPE", "Only in this scope, like project/garden", false},
+                                      {"tag", "TAG", "Only with this tag", false},
+                                      {"key", "KEY", "Only with this key", false},
+                                      {"since", "TIME", "From this time on, like 2023-05-08T13:56:02Z", false},
+                                      {"until", "TIME", "Before this time", false},
+                                      {"limit", "N", "At most so many", false},
+                                      {"reverse", NULL, "Newest entry first", false},
+                                      AS_OF,
+                                      {"all", NULL, "Superseded and expired entries too", false},
+                                      {"json", NULL, "Print JSON Lines, whole entries", false},
+                                      END};
+static const option log_options[] = {{"limit", "N", "At most so many", false},
+                                     {"json", NULL, "Print JSON Lines", false},
+                                     END};
+static const option verify_options[] = {{"quick", NULL, "Checksums of stored bytes only", false},
+                                        THREADS("Threads"),
+                                        AS_JSON,
+                                        END};
+static const option recover_options[] = {THREADS("Threads"), AS_JSON, END};
+static const option compact_options[] = {
+    {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
+    {"level", "N", "zstd level (1 to 19, default 12)", false},
+    THREADS("Threads"),
+    WAIT,
+    AS_JSON,
+    END};
 
 const verb verbs[] = {
-    {"init", "FILE", "make a new, empty memory", "Fails if FILE exists.\n\nExample:\n  memfile-tool init agent.memfile\n",
+    {"init", "FILE", "Make a new, empty memory", "Fails if FILE exists.\n\nExample:\n  memfile-tool init agent.memfile\n",
      init_options, 1, 1, run_init},
-    {"import", "FILE INPUT.jsonl|-", "add entries from JSON Lines",
-     "One JSON object a line; makes FILE if there is none. A line that is not valid stops\n"
-     "the import: its number and the reason are said, and of the current batch nothing is\n"
-     "written.\n\nExample:\n  memfile-tool import agent.memfile notes.jsonl --batch 1000\n",
+    {"import", "FILE INPUT.jsonl|-", "Add entries from JSON Lines",
+     "One JSON object a line, of up to 1 GiB, like {\"kind\":\"note\",\"text\":\"Tea.\"}: the manual,\n"
+     "memfile-tool(1), has all members under FORMAT OF LINES. Makes FILE if there is none.\n"
+     "A line that is not valid stops the import: its number and the reason are said, and of\n"
+     "the current batch nothing is written.\n\n"
+     "Example:\n  memfile-tool import agent.memfile samples/agent.jsonl --batch 1000\n",
      import_options, 2, 2, run_import},
-    {"export", "FILE", "print all entries as JSON Lines, oldest first",
+    {"export", "FILE", "Print all entries as JSON Lines, oldest first",
      "Loss-free: superseded versions are among them.\n\nExample:\n  memfile-tool export agent.memfile > backup.jsonl\n",
-     no_options, 1, 1, run_export},
-    {"put", "FILE [TEXT|-]", "add one entry and print its id",
+     export_options, 1, 1, run_export},
+    {"put", "FILE [TEXT|-]", "Add one entry and print its id",
      "Without TEXT, or with -, the text is read from standard input.\n\n"
      "Example:\n  memfile-tool put agent.memfile 'Tea, not coffee.' --kind preference --scope user/ann --key drink\n",
      put_options, 1, 2, run_put},
-    {"get", "FILE ID", "print an entry's text, or all of it as JSON",
-     "Example:\n  memfile-tool get agent.memfile conv-1/D1:3 --json\n", get_options, 2, 2, run_get},
-    {"list", "FILE", "list entries",
+    {"get", "FILE ID", "Print an entry's content, or all of it as JSON",
+     "Prints exactly the bytes that were put.\n\n"
+     "Example, after import of samples/agent.jsonl:\n  memfile-tool get agent.memfile d-2 --json\n",
+     get_options, 2, 2, run_get},
+    {"list", "FILE", "List entries",
      "Live entries in order; superseded and expired ones with --all.\n\n"
-     "Example:\n  memfile-tool list agent.memfile --kind decision --scope project/x --limit 20 --reverse\n",
+     "Example, after import of samples/agent.jsonl:\n"
+     "  memfile-tool list agent.memfile --kind decision --scope project/garden --limit 20 --reverse\n",
      list_options, 1, 1, run_list},
-    {"log", "FILE", "list commits, newest first", "Example:\n  memfile-tool log agent.memfile --limit 5\n", log_options, 1,
+    {"log", "FILE", "List commits, newest first", "Example:\n  memfile-tool log agent.memfile --limit 5\n", log_options, 1,
      1, run_log},
-    {"info", "FILE", "what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1, 1,
-     run_info},
-    {"verify", "FILE", "check every byte",
+    {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1,
+     1, run_info},
+    {"verify", "FILE", "Check every byte",
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
      "unfinished.\n\nExample:\n  memfile-tool verify agent.memfile\n",
      verify_options, 1, 1, run_verify},
-    {"recover", "DAMAGED OUT", "write all that is sound to a new file",
+    {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
      "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
      "Example:\n  memfile-tool recover agent.memfile rescued.memfile\n",
      recover_options, 2, 2, run_recover},
-    {"compact", "FILE", "write the file anew, as small as it gets",
-     "History, digests and entry numbers stay. The new file is verified before it takes\n"
-     "the old one's place.\n\nExample:\n  memfile-tool compact agent.memfile --output small.memfile\n",
+    {"compact", "FILE", "Write the file anew, as small as it gets",
+     "The history, its digest and entry numbers stay; the stored digest is another, for the\n"
+     "bytes are others. The new file is verified before it takes the old one's place.\n\n"
+     "Example:\n  memfile-tool compact agent.memfile --output small.memfile\n",
      compact_options, 1, 1, run_compact},
-    {"help", "[VERB]", "say what a verb does", "", no_options, 0, 1, run_help},
-    {"version", "", "print the version", "", json_only, 0, 0, run_version},
+    {"help", "[VERB]", "Say what a verb does", "", no_options, 0, 1, run_help},
+    {"version", "", "Print the version", "", json_only, 0, 0, run_version},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL}};
 
 static const verb *find_verb(const char *name)
@@ -128,9 +138,9 @@ static void print_verb(const verb *v)
     if (v->options->name)
         printf("\nOptions:\n");
     for (const option *o = v->options; o->name; o++) {
-        char name[40];
-        snprintf(name, sizeof name, "--%s%s", o->name, o->takes_value ? " V" : "");
-        printf("  %-22s %s\n", name, o->help);
+        char name[48];
+        snprintf(name, sizeof name, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-21s  %s\n", name, o->help);
     }
     if (*v->details)
         printf("\n%s", v->details);
@@ -141,16 +151,17 @@ static void print_overview(void)
     printf("memfile-tool: an agent's whole memory in one file\n\nusage: memfile-tool VERB ...\n\n");
     for (const verb *v = verbs; v->name; v++)
         printf("  %-8s %-20s %s\n", v->name, v->arguments, v->summary);
-    printf("\nmemfile-tool help VERB says more. Exit codes: 0 done, 1 not found or nothing to do,\n"
-           "2 usage, 3 damage found, 4 not a memfile or a newer one, 5 key needed or wrong,\n"
-           "6 busy or conflict, 7 system error.\n");
+    printf("\nmemfile-tool help VERB says more, the manual, memfile-tool(1), all.\n"
+           "Exit codes: 0 done, 1 not found or nothing to do, 2 usage, 3 damage found,\n"
+           "4 not a memfile or a newer one, 5 key needed or wrong, 6 busy or conflict,\n"
+           "7 system error.\n");
 }
 
 int run_help(args *a)
 {
     const verb *v = a->positional_count ? find_verb(a->positional[0]) : NULL;
     if (a->positional_count && !v)
-        return usage_error("there is no verb '%s'; see memfile-tool help", a->positional[0]);
+        return usage_error("there is no verb '%s'; see memfile-tool help, or memfile-tool(1)", a->positional[0]);
     if (v)
         print_verb(v);
     else
@@ -191,19 +202,15 @@ int main(int argc, char **argv)
         name = "version";
     const verb *v = find_verb(name);
     if (!v)
-        return usage_error("there is no verb '%s'; see memfile-tool help", name);
-    for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--") == 0)
-            break;
-        if (strcmp(argv[i], "--help") == 0) {
-            print_verb(v);
-            return finish_output(EXIT_DONE);
-        }
-    }
+        return usage_error("there is no verb '%s'; see memfile-tool help, or memfile-tool(1)", name);
     args a;
     int rc = args_parse(&a, v, argc - 2, argv + 2);
     if (rc != EXIT_DONE)
         return rc;
+    if (a.help) {
+        print_verb(v);
+        return finish_output(EXIT_DONE);
+    }
     rc = v->run(&a);
     progress_clear();
     return rc;

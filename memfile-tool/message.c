@@ -3,47 +3,55 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tool.h"
 
 static bool bar_shown;
+static int output_errno; /* why stdout failed, when that was seen at once */
 
 static bool colour(FILE *out)
 {
     return isatty(fileno(out)) && !getenv("NO_COLOR");
 }
 
-static void begin_line(const char *label, const char *code)
+/* One line on stderr. File names and ids in it may hold what a terminal would obey. */
+static void say(const char *label, const char *code, const char *format, va_list list)
 {
+    char text[8192], last = '\0';
     progress_clear();
     fflush(stdout);
+    vsnprintf(text, sizeof text, format, list);
+    if (isatty(STDERR_FILENO))
+        tame(text, strlen(text), false, &last);
     if (colour(stderr))
-        fprintf(stderr, "\033[%sm%s\033[0m", code, label);
+        fprintf(stderr, "\033[%sm%s\033[0m%s\n", code, label, text);
     else
-        fputs(label, stderr);
+        fprintf(stderr, "%s%s\n", label, text);
 }
 
 int usage_error(const char *format, ...)
 {
     va_list list;
-    begin_line("memfile-tool: ", "1;31");
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    say("memfile-tool: ", "1;31", format, list);
     va_end(list);
-    fputc('\n', stderr);
     return EXIT_USAGE;
 }
 
 void hint(const char *format, ...)
 {
     va_list list;
-    begin_line("hint: ", "1;36");
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    say("hint: ", "1;36", format, list);
     va_end(list);
-    fputc('\n', stderr);
+}
+
+const char *plural(uint64_t count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
 }
 
 int exit_code_of(int code)
@@ -66,41 +74,78 @@ int exit_code_of(int code)
     }
 }
 
-int report(const char *file, const memfile_error *e)
+static int advise(const char *file, const memfile_error *e)
 {
-    begin_line("memfile-tool: ", "1;31");
-    fprintf(stderr, "%s: %s\n", file, e->message);
     switch (e->code) {
-    case MEMFILE_E_DAMAGED: hint("memfile-tool verify '%s' lists all that is damaged; copies made before are unaffected", file); break;
+    case MEMFILE_E_DAMAGED:
+        hint("memfile-tool verify '%s' lists all that is damaged", file);
+        hint("memfile-tool recover '%s' OUT writes all that is sound to a new file", file);
+        break;
     case MEMFILE_E_TRUNCATED: hint("memfile-tool verify '%s' says what is missing", file); break;
     case MEMFILE_E_NEWER: hint("a newer memfile-tool reads this; this one is %s", memfile_version()); break;
     case MEMFILE_E_BUSY: hint("another process is writing; try again, or give --wait more seconds"); break;
     case MEMFILE_E_UNCERTAIN: hint("look with memfile-tool log '%s' before doing it again", file); break;
-    case MEMFILE_E_NOT_MEMFILE: hint("memfile-tool init FILE makes a new memfile"); break;
     default: break;
     }
     return exit_code_of(e->code);
+}
+
+int report(const char *file, const memfile_error *e)
+{
+    usage_error("%s: %s", file, e->message);
+    return advise(file, e);
+}
+
+/* The message with `name`, as it stands there in quotes, replaced by `path`. */
+static bool say_in_place(const char *message, const char *name, const char *path)
+{
+    size_t length = strlen(name);
+    for (const char *at = strchr(message, '\''); at; at = strchr(at + 1, '\''))
+        if (strncmp(at + 1, name, length) == 0 && at[length + 1] == '\'') {
+            usage_error("%.*s'%s'%s", (int)(at - message), message, path, at + length + 2);
+            return true;
+        }
+    return false;
+}
+
+/* The library names a file as it was given, or by its last name behind all links. */
+static bool say_about(const char *path, const char *message)
+{
+    const char *slash = strrchr(path, '/');
+    if (say_in_place(message, path, path) || (slash && slash[1] && say_in_place(message, slash + 1, path)))
+        return true;
+    char *real = realpath(path, NULL);
+    bool said = real && strrchr(real, '/') && say_in_place(message, strrchr(real, '/') + 1, path);
+    free(real);
+    return said;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int report_path(const char *path, const char *output, const memfile_error *e)
+{
+    bool writing = strncmp(e->message, "cannot write", 12) == 0 || strncmp(e->message, "no room", 7) == 0;
+    if ((e->code == MEMFILE_E_NOT_MEMFILE || e->system_errno == EISDIR) && is_directory(path)) {
+        usage_error("'%s' is a directory, not a memfile", path);
+        return EXIT_NOT_MEMFILE;
+    }
+    if (output && say_about(output, e->message))
+        return exit_code_of(e->code);
+    if (!say_about(path, e->message))
+        usage_error("%s: %s", output && writing ? output : path, e->message);
+    if (e->code == MEMFILE_E_NOT_FOUND && e->system_errno == 0)
+        hint("memfile-tool init FILE makes a new memfile");
+    return advise(path, e);
 }
 
 void print_hex(FILE *out, const uint8_t *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++)
         fprintf(out, "%02x", bytes[i]);
-}
-
-void print_json_string(FILE *out, const char *text, size_t length)
-{
-    fputc('"', out);
-    for (size_t i = 0; i < length; i++) {
-        unsigned char ch = (unsigned char)text[i];
-        if (ch == '"' || ch == '\\')
-            fprintf(out, "\\%c", ch);
-        else if (ch < 0x20 || ch == 0x7f)
-            fprintf(out, "\\u%04x", ch);
-        else
-            fputc(ch, out);
-    }
-    fputc('"', out);
 }
 
 void print_time_us(FILE *out, int64_t us)
@@ -118,40 +163,22 @@ void print_time_us(FILE *out, int64_t us)
             tm.tm_min, tm.tm_sec, fraction);
 }
 
-void print_line(FILE *out, const char *text, size_t length, size_t width)
+bool output_failed(void)
 {
-    size_t columns = 0, i = 0;
-    while (i < length) {
-        unsigned char ch = (unsigned char)text[i];
-        size_t n = ch < 0x80 ? 1 : ch < 0xe0 ? 2 : ch < 0xf0 ? 3 : 4;
-        if (width && columns + 1 >= width && i + n < length) {
-            fputs("…", out);
-            return;
-        }
-        if (n > length - i)
-            n = length - i;
-        /* C1 controls too: a terminal obeys them */
-        if (ch == '\n' || ch == '\t' || ch == '\r')
-            fputc(' ', out);
-        else if (ch < 0x20 || ch == 0x7f || (ch == 0xc2 && n == 2 && (unsigned char)text[i + 1] < 0xa0))
-            fputs("?", out);
-        else
-            fwrite(text + i, 1, n, out);
-        i += n;
-        columns++;
-    }
+    if (!ferror(stdout))
+        return false;
+    if (!output_errno)
+        output_errno = errno;
+    return true;
 }
 
 int finish_output(int exit_code)
 {
-    bool failed = ferror(stdout) != 0;
-    errno = 0;
+    bool failed = output_failed();
     if (fflush(stdout) != 0 || failed) {
-        int saved = errno;
-        if (saved == EPIPE)
-            return EXIT_SYSTEM; /* the reader has gone: nobody to tell */
-        begin_line("memfile-tool: ", "1;31");
-        fprintf(stderr, "cannot write to standard output: %s\n", saved ? strerror(saved) : "write failed");
+        int reason = failed ? output_errno : errno;
+        if (reason != EPIPE) /* else the reader has gone: nobody to tell */
+            usage_error("cannot write to standard output: %s", strerror(reason ? reason : EIO));
         return EXIT_SYSTEM;
     }
     return exit_code;

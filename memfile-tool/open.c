@@ -9,13 +9,34 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
     memfile_options defaults = MEMFILE_OPTIONS_INIT;
     int rc = memfile_open(path, mode, options ? options : &defaults, out, &error);
     if (rc != MEMFILE_OK)
-        return report(path, &error);
+        return report_path(path, NULL, &error);
     memfile_info info;
     memfile_get_info(*out, &info, sizeof info);
-    if (info.unfinished_is_damage)
-        hint("'%s' is damaged behind offset %llu; what was committed before is read. Run memfile-tool verify '%s'", path,
-             (unsigned long long)info.committed_bytes, path);
+    if (info.unfinished_is_damage && mode == MEMFILE_READ) { /* who writes is told when it is refused */
+        if (info.unfinished_bytes)
+            hint("'%s' is damaged behind offset %llu; what was committed before is read", path,
+                 (unsigned long long)info.committed_bytes);
+        else
+            hint("'%s' is damaged; all that is sound is read", path);
+        hint("memfile-tool verify '%s' lists all that is damaged", path);
+    }
     return EXIT_DONE;
+}
+
+bool write_options(const args *a, memfile_options *out)
+{
+    uint64_t threads = out->threads, wait = 10;
+    const char *author = arg_value(a, "author");
+    if (!arg_number(a, "threads", 1, 64, &threads) || !arg_number(a, "wait", 0, 86400, &wait))
+        return false;
+    if (author && (strlen(author) > 255 || !utf8_valid(author, strlen(author)))) {
+        usage_error("%s: --author takes a text of up to 255 bytes, not '%.60s'", a->verb->name, author);
+        return false;
+    }
+    out->threads = (uint32_t)threads;
+    out->lock_timeout_ms = (uint32_t)wait * 1000;
+    out->author = author;
+    return true;
 }
 
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size)
@@ -24,10 +45,12 @@ size_t split_scope(const char *scope, const char *names[32], char *storage, size
     if (length + 1 > size)
         return 0;
     memcpy(storage, scope, length + 1);
-    for (char *at = storage; at && count < 32;) {
+    for (char *at = storage; at;) {
         char *slash = strchr(at, '/');
         if (slash)
             *slash++ = '\0';
+        if (*at && count == 32)
+            return 0;
         if (*at)
             names[count++] = at;
         at = slash;

@@ -28,14 +28,15 @@ struct args;
 
 typedef struct option {
     const char *name;
-    bool takes_value;
-    const char *help; /* shown by --help */
+    const char *value; /* what it takes, as --help calls it; NULL: a flag */
+    const char *help;  /* shown by --help */
+    bool repeats;      /* may be given more than once */
 } option;
 
 typedef struct verb {
     const char *name, *arguments, *summary, *details;
     const option *options; /* ends with a NULL name */
-    int least, most;       /* positional arguments */
+    int least, most;       /* positional arguments; `arguments` names them in order */
     int (*run)(struct args *args);
 } verb;
 
@@ -48,9 +49,10 @@ typedef struct args {
         const char *value;
     } given[128];
     int given_count;
+    bool help; /* --help or -h was met: nothing behind it was looked at */
 } args;
 
-/* last value of an option, or NULL; "" for a flag that was given */
+/* value of an option, or NULL; "" for a flag that was given */
 const char *arg_value(const args *a, const char *name);
 bool arg_flag(const args *a, const char *name);
 /* n-th value of an option that may be repeated, or NULL */
@@ -63,21 +65,58 @@ int args_parse(args *a, const verb *v, int argc, char **argv);
 /* ---- messages, on stderr: "memfile-tool: what" then "hint: what next" */
 
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Prints an error of the library with place and advice; returns the exit code. */
+/* Prints an error of the library about a file that is open, with advice; returns
+ * the exit code. */
 int report(const char *file, const memfile_error *error);
+/* The same for a call that was given a path: what such a call says often names the
+ * file already. `output` (may be NULL) is a second path that the call was given. */
+int report_path(const char *path, const char *output, const memfile_error *error);
 void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int exit_code_of(int code);
+/* "entry" or "entries" */
+const char *plural(uint64_t count, const char *one, const char *many);
 
 /* ---- output, on stdout */
 
 void print_hex(FILE *out, const uint8_t *bytes, size_t length);
-void print_json_string(FILE *out, const char *text, size_t length);
 /* microseconds since 1970 as RFC 3339 with six digits */
 void print_time_us(FILE *out, int64_t us);
-/* text on one line of a terminal: control characters as escapes, cut to `width` columns */
-void print_line(FILE *out, const char *text, size_t length, size_t width);
+/* True once stdout has failed; the reason is kept for finish_output. */
+bool output_failed(void);
 /* Flushes stdout: EXIT_DONE, or EXIT_SYSTEM with a message when it cannot be written. */
 int finish_output(int exit_code);
+
+/* ---- text for a terminal */
+
+#define UTF8_INVALID UINT32_MAX
+/* Next character: returns its bytes; UTF8_INVALID and 1 for a byte that begins none. */
+size_t utf8_next(const char *text, size_t length, uint32_t *character);
+bool utf8_valid(const char *text, size_t length);
+/* columns that print_line takes without a limit; wide characters count as two */
+size_t text_columns(const char *text, size_t length);
+/* Text on one line: controls are shown as '?', more than `width` columns (0: no
+ * limit) are cut and end with an ellipsis. Returns the columns. */
+size_t print_line(FILE *out, const char *text, size_t length, size_t width);
+/* The same; the ellipsis is in the middle. */
+size_t print_middle(FILE *out, const char *text, size_t length, size_t width);
+/* Replaces controls in a text by '?', in place; `lines`: line feeds and tabs stay.
+ * *last is the byte before, 0 at first, so that a text may come in pieces. */
+void tame(char *text, size_t length, bool lines, char *last);
+
+/* ---- JSON */
+
+void print_json_string(FILE *out, const char *text, size_t length);
+/* A line of JSON on stdout; on a terminal with control characters escaped. */
+void print_json_line(const char *json, size_t length);
+/* The members of the object in `json`, which may be damaged: begin with {0}. */
+typedef struct member {
+    const char *name, *value;
+    size_t name_length;
+} member;
+bool next_member(member *m, const char *json, size_t length);
+/* What the member of a line takes, in words; NULL when the format has no such member. */
+const char *member_form(const char *name, size_t length);
+bool json_is_pinned(const char *json, size_t length);
 
 /* ---- progress bar, on a terminal only */
 void progress_show(void *label, uint64_t done, uint64_t total);
@@ -85,7 +124,9 @@ void progress_clear(void);
 
 /* ---- opening */
 int open_memfile(const char *path, memfile_mode mode, memfile_options *options, memfile **out);
-/* a/b/c to names; the array is static */
+/* The options --wait, --threads and --author of verbs that write, where given. */
+bool write_options(const args *a, memfile_options *out);
+/* a/b/c to names in `storage`; 0 when there is none, or more than 32 */
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size);
 
 /* findings.c: the context of a finding callback */

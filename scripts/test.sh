@@ -8,6 +8,7 @@ jobs=$(nproc)
 run() { # folder, options for cmake
   folder=$1
   shift
+  echo "building into $folder"
   cmake -S . -B "$folder" -G Ninja -DBUILD_TESTING=ON -DMEMFILE_WERROR=ON "$@" >/dev/null
   cmake --build "$folder" -j "$jobs" >"$folder/build.log" 2>&1 || { cat "$folder/build.log"; exit 1; }
   ctest --test-dir "$folder" --output-on-failure -j "$jobs"

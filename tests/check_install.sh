@@ -7,36 +7,37 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cmake --install "$build" --prefix "$folder/usr" >/dev/null
 mkdir "$folder/app"
-awk '/^```c$/{on=1;next} /^```$/{on=0} on' "$source/README.md" >"$folder/app/main.c"
-[ "$(wc -l <"$folder/app/main.c")" -ge 20 ]
-[ "$(wc -l <"$folder/app/main.c")" -le 40 ]
+awk '/^```c$/{on=1;next} /^```$/{on=0} on' "$source/README.md" >"$folder/app/prog.c"
+[ "$(wc -l <"$folder/app/prog.c")" -ge 20 ]
+[ "$(wc -l <"$folder/app/prog.c")" -le 40 ]
 pc=$(find "$folder/usr" -name memfile.pc)
+sed -i "s|^prefix=.*|prefix=$folder/usr|" "$pc" # as if it had been configured for this place
 PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
 cd "$folder/app"
 lib="$folder/usr/$(sed -n 's/^libdir=${prefix}\///p' "$pc")"
-flags=$(pkg-config --define-variable=prefix="$folder/usr" --cflags --libs memfile)
-# shellcheck disable=SC2086
-$cc -std=c11 -Wall -Wextra -Werror -pedantic main.c $flags -o shared
-static=$(pkg-config --define-variable=prefix="$folder/usr" --cflags --libs --static memfile | sed "s|-lmemfile|$lib/libmemfile.a|")
-# shellcheck disable=SC2086
-$cc -std=c11 main.c $static -o static
-rm -f agent.memfile
-LD_LIBRARY_PATH=$lib ./shared >out1
-rm -f agent.memfile
-./static >out2
-grep -q tea out1
-grep -q tea out2
+# the README's own command, twice: the program runs any number of times
+command=$(sed -n 's/^    \(cc prog\.c .*\)/\1/p' "$source/README.md")
+[ -n "$command" ]
+for run in 1 2; do
+  LD_LIBRARY_PATH=$lib sh -c "$command" >"out$run"
+  grep -q tea "out$run"
+done
+[ "$("$folder/usr/bin/memfile-tool" list tea.memfile | wc -l)" = 2 ]
+# shellcheck disable=SC2046
+$cc -std=c11 -Wall -Wextra -Werror -pedantic -c prog.c $(pkg-config --cflags memfile) -o strict.o
+# shellcheck disable=SC2046
+$cc -std=c11 prog.c $(pkg-config --cflags --libs --static memfile | sed "s|-lmemfile|$lib/libmemfile.a|") -o static
+./static | grep -q tea
 cat >CMakeLists.txt <<'CMAKE'
 cmake_minimum_required(VERSION 3.18)
 project(app LANGUAGES C)
 find_package(memfile REQUIRED)
-add_executable(app main.c)
+add_executable(app prog.c)
 target_link_libraries(app PRIVATE memfile::shared)
 CMAKE
 cmake -S . -B b -DCMAKE_PREFIX_PATH="$folder/usr" >/dev/null
 cmake --build b >/dev/null
-rm -f agent.memfile
 LD_LIBRARY_PATH=$lib b/app | grep -q tea
 # the header alone, strictly, as C and as C++
 echo '#include <memfile.h>

@@ -92,6 +92,13 @@ for code_number in range(8):
     if f".B {code_number}\n" not in manual:
         bad.append(f"the manual page lacks exit code {code_number}")
 
+line_format = manual.split(".SH FORMAT OF LINES")[1].split(".SH ")[0]
+json_members = [name for name in fields.values() if name != "content"] # which has none, SPEC 7.7
+if re.findall(r"\n\.TP\n\.B ([a-z_]+)\n", line_format) != json_members:
+    bad.append("FORMAT OF LINES of the manual page has other members than SPEC.md, or another order")
+if re.findall(r'\n    \{"([a-z_]+)", "', (root / "memfile-tool/json.c").read_text()) != json_members:
+    bad.append("json.c has other members than SPEC.md, or another order")
+
 header = (root / "libmemfile/include/memfile.h").read_text()
 functions = re.findall(r"MEMFILE_API [^;(]*?(memfile_[a-z_0-9]+)\(", header)
 if len(functions) < 45:

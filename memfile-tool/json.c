@@ -1,0 +1,133 @@
+/* json: what the tool itself must know of JSON: printing strings, and the members
+ * of a line, of which the library says only whether they are right. */
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static const struct {
+    const char *name, *form;
+} members[] = {
+    {"op", "\"forget\"; absent for all that can be put today"},
+    {"id", "a string of 1 to 255 bytes"},
+    {"kind", "a string of 1 to 255 bytes, like \"note\""},
+    {"scope", "a list of up to 32 names, like [\"project\",\"garden\"]"},
+    {"key", "a string of 1 to 1024 bytes"},
+    {"time", "a time in UTC, like \"2023-05-08T13:56:02Z\""},
+    {"text", "a string"},
+    {"data", "bytes as base64, with padding"},
+    {"media_type", "a string"},
+    {"title", "a string"},
+    {"tags", "a list of up to 256 strings of 1 to 255 bytes"},
+    {"links", "a list like [{\"rel\":\"because\",\"to\":\"ID\"}]; rel and to are both needed"},
+    {"meta", "an object"},
+    {"recorded", "a time in UTC, like \"2023-05-08T13:56:02Z\""},
+    {"valid_from", "a time in UTC, like \"2023-05-08T13:56:02Z\""},
+    {"valid_to", "a time in UTC, like \"2023-05-08T13:56:02Z\""},
+    {"expires", "a time in UTC, like \"2023-05-08T13:56:02Z\""},
+    {"source", "a string"},
+    {"actor", "a string"},
+    {"session", "a string"},
+    {"model", "a string"},
+    {"derived_from", "a list of ids"},
+    {"idempotency_key", "a string of 1 to 1024 bytes"},
+    {"confidence", "a number"},
+    {"importance", "a number"},
+    {"pinned", "true or false"},
+    {"status", "a string"},
+    {"embedding", "an object like {\"space\":\"NAME\",\"values\":[0.25,-1.5]}"},
+    {"supersedes", "a list of strings of 64 lower-case hexadecimal digits"},
+    {"reason", "a string"},
+};
+
+const char *member_form(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (strlen(members[i].name) == length && memcmp(members[i].name, name, length) == 0)
+            return members[i].form;
+    return NULL;
+}
+
+/* Behind the string that begins at `at`, or NULL. */
+static const char *string_end(const char *at, const char *end)
+{
+    for (at++; at < end && *at != '"'; at++)
+        if (*at == '\\')
+            at++;
+    return at < end ? at + 1 : NULL;
+}
+
+static const char *skip_space(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n'))
+        at++;
+    return at;
+}
+
+bool next_member(member *m, const char *json, size_t length)
+{
+    const char *at = m->value ? m->value : json, *end = json + length;
+    int depth = m->value ? 1 : 0;
+    while (at && at < end) {
+        const char *begin = at;
+        if (*at == '"') {
+            at = string_end(at, end);
+            const char *colon = at ? skip_space(at, end) : end;
+            if (depth == 1 && colon < end && *colon == ':') {
+                m->name = begin + 1;
+                m->name_length = (size_t)(at - 1 - m->name);
+                m->value = skip_space(colon + 1, end);
+                return true;
+            }
+            continue;
+        }
+        depth += *at == '{' || *at == '[';
+        depth -= *at == '}' || *at == ']';
+        at++;
+    }
+    return false;
+}
+
+bool json_is_pinned(const char *json, size_t length)
+{
+    member m = {0};
+    while (next_member(&m, json, length))
+        if (m.name_length == 6 && memcmp(m.name, "pinned", 6) == 0)
+            return *m.value == 't';
+    return false;
+}
+
+void print_json_string(FILE *out, const char *text, size_t length)
+{
+    fputc('"', out);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char ch = (unsigned char)text[i], next = i + 1 < length ? (unsigned char)text[i + 1] : 0;
+        if (ch == '"' || ch == '\\')
+            fprintf(out, "\\%c", ch);
+        else if (ch < 0x20 || ch == 0x7f)
+            fprintf(out, "\\u%04x", ch);
+        else if (ch == 0xc2 && next >= 0x80 && next < 0xa0) /* a terminal obeys these */
+            fprintf(out, "\\u%04x", next), i++;
+        else
+            fputc(ch, out);
+    }
+    fputc('"', out);
+}
+
+void print_json_line(const char *json, size_t length)
+{
+    if (!isatty(STDOUT_FILENO)) {
+        fwrite(json, 1, length, stdout);
+    } else { /* a terminal obeys DEL and C1 controls, which JSON may hold as they are */
+        for (size_t i = 0; i < length; i++) {
+            unsigned char ch = (unsigned char)json[i], next = i + 1 < length ? (unsigned char)json[i + 1] : 0;
+            if (ch == 0x7f)
+                fputs("\\u007f", stdout);
+            else if (ch == 0xc2 && next >= 0x80 && next < 0xa0)
+                printf("\\u%04x", next), i++;
+            else
+                putchar(ch);
+        }
+    }
+    putchar('\n');
+}
