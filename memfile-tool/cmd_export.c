@@ -8,6 +8,7 @@ int run_export(args *a)
     const memfile_entry *entry;
     memfile_filter filter = MEMFILE_FILTER_INIT;
     memfile_info info;
+    uint64_t damaged = 0;
     int rc = open_memfile(a->positional[0], MEMFILE_READ, NULL, &mf);
     if (rc != EXIT_DONE)
         return rc;
@@ -15,18 +16,14 @@ int run_export(args *a)
     filter.all = 1;
     rc = memfile_list(mf, &filter, &cursor);
     while (rc == MEMFILE_OK && (rc = memfile_cursor_next(cursor, &entry)) == MEMFILE_OK) {
-        const char *json;
-        size_t length;
-        rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
-        if (rc == MEMFILE_OK)
-            print_json_line(json, length);
+        rc = print_entry(mf, entry, &damaged);
         if (output_failed())
             break;
         if (memfile_entry_number(entry) % 1024 == 0)
             progress_show((void *)"exporting", memfile_entry_number(entry), info.entries);
     }
     progress_clear();
-    rc = rc < 0 ? report(a->positional[0], memfile_last_error(mf)) : EXIT_DONE;
+    rc = rc < 0 ? report(a->positional[0], memfile_last_error(mf)) : damaged ? report_damaged(a->positional[0], damaged) : EXIT_DONE;
     memfile_cursor_close(cursor);
     memfile_close(mf);
     return finish_output(rc);

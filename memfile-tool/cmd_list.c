@@ -67,15 +67,6 @@ static void print_when(const memfile_entry *e, size_t width)
     pad(strlen(when), width);
 }
 
-/* The library has no call for it but the entry as JSON, which for a large content
- * costs too much: such an entry shows no sign. */
-static bool is_pinned(memfile *mf, const memfile_entry *e)
-{
-    const char *json;
-    size_t length;
-    return memfile_entry_json(mf, e, 1u << 18, &json, &length) == MEMFILE_OK && json_is_pinned(json, length);
-}
-
 /* "[key] #tag #tag " in at most `room` columns (0: any); returns the columns. */
 static size_t print_labels(const memfile_entry *e, size_t room)
 {
@@ -97,7 +88,7 @@ static size_t print_labels(const memfile_entry *e, size_t room)
     return used;
 }
 
-static void print_row(memfile *mf, const memfile_entry *e, const layout *l)
+static void print_row(const memfile_entry *e, const layout *l)
 {
     char id[256];
     size_t id_length = memfile_entry_id(e, id), length;
@@ -105,7 +96,7 @@ static void print_row(memfile *mf, const memfile_entry *e, const layout *l)
     print_when(e, l->time);
     const char *kind = memfile_entry_field(e, MEMFILE_KIND, &length);
     pad(print_line(stdout, kind ? kind : "-", kind ? length : 1, l->width ? l->kind : 0), l->kind);
-    fputs(is_pinned(mf, e) ? "* " : "  ", stdout);
+    fputs(memfile_entry_is_pinned(e) ? "* " : "  ", stdout);
     pad(print_middle(stdout, id, id_length, l->width ? l->id : 0), l->id);
     size_t room = l->text;
     if (!l->width || room >= 36)
@@ -164,22 +155,18 @@ int run_list(args *a)
     memfile_info info;
     memfile_get_info(mf, &info, sizeof info);
     layout columns = layout_for(info.entries);
-    uint64_t shown = 0;
+    uint64_t shown = 0, damaged = 0;
     while (rc == MEMFILE_OK && (rc = memfile_cursor_next(cursor, &entry)) == MEMFILE_OK) {
         shown++;
         if (arg_flag(a, "json")) {
-            const char *json;
-            size_t length;
-            rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
-            if (rc == MEMFILE_OK)
-                print_json_line(json, length);
+            rc = print_entry(mf, entry, &damaged);
         } else {
-            print_row(mf, entry, &columns);
+            print_row(entry, &columns);
         }
         if (output_failed())
             break;
     }
-    code = rc < 0 ? report(path, memfile_last_error(mf)) : shown ? EXIT_DONE : EXIT_NOTHING;
+    code = rc < 0 ? report(path, memfile_last_error(mf)) : damaged ? report_damaged(path, damaged) : shown ? EXIT_DONE : EXIT_NOTHING;
     memfile_cursor_close(cursor);
     memfile_close(mf);
     return finish_output(code);

@@ -88,14 +88,6 @@ bool next_member(member *m, const char *json, size_t length)
     return false;
 }
 
-bool json_is_pinned(const char *json, size_t length)
-{
-    member m = {0};
-    while (next_member(&m, json, length))
-        if (m.name_length == 6 && memcmp(m.name, "pinned", 6) == 0)
-            return *m.value == 't';
-    return false;
-}
 
 void print_json_string(FILE *out, const char *text, size_t length)
 {
@@ -130,4 +122,21 @@ void print_json_line(const char *json, size_t length)
         }
     }
     putchar('\n');
+}
+
+int print_entry(memfile *mf, const memfile_entry *entry, uint64_t *damaged)
+{
+    const char *json;
+    size_t length, id_length;
+    char id[256];
+    int rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
+    if (rc == MEMFILE_OK)
+        print_json_line(json, length);
+    if (rc != MEMFILE_E_DAMAGED)
+        return rc;
+    ++*damaged; /* the others are still to be had */
+    id_length = memfile_entry_id(entry, id);
+    usage_error("entry %llu, id '%.*s', cannot be read: %s", (unsigned long long)memfile_entry_number(entry),
+                (int)id_length, id, memfile_last_error(mf)->message);
+    return MEMFILE_OK;
 }

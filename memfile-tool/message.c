@@ -96,6 +96,14 @@ int report(const char *file, const memfile_error *e)
     return advise(file, e);
 }
 
+int report_damaged(const char *path, uint64_t count)
+{
+    memfile_error e = {.code = MEMFILE_E_DAMAGED};
+    usage_error("%s: %llu %s could not be read; all others were", path, (unsigned long long)count,
+                plural(count, "entry", "entries"));
+    return advise(path, &e);
+}
+
 /* The message with `name`, as it stands there in quotes, replaced by `path`. */
 static bool say_in_place(const char *message, const char *name, const char *path)
 {

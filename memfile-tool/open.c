@@ -1,4 +1,5 @@
 /* open: opening memfiles as the verbs want it. */
+#include <stddef.h>
 #include <string.h>
 
 #include "tool.h"
@@ -11,7 +12,8 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
     if (rc != MEMFILE_OK)
         return report_path(path, NULL, &error);
     memfile_info info;
-    memfile_get_info(*out, &info, sizeof info);
+    memset(&info, 0, sizeof info);
+    memfile_get_info(*out, &info, offsetof(memfile_info, superseded));
     if (info.unfinished_is_damage && mode == MEMFILE_READ) { /* who writes is told when it is refused */
         if (info.unfinished_bytes)
             hint("'%s' is damaged behind offset %llu; what was committed before is read", path,
@@ -19,6 +21,9 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
         else
             hint("'%s' is damaged; all that is sound is read", path);
         hint("memfile-tool verify '%s' lists all that is damaged", path);
+    } else if (info.unfinished_bytes && mode == MEMFILE_READ) {
+        hint("%llu unfinished %s behind the newest commit of '%s': an append that was interrupted, or is going on",
+             (unsigned long long)info.unfinished_bytes, plural(info.unfinished_bytes, "byte stands", "bytes stand"), path);
     }
     return EXIT_DONE;
 }

@@ -71,6 +71,8 @@ int report(const char *file, const memfile_error *error);
 /* The same for a call that was given a path: what such a call says often names the
  * file already. `output` (may be NULL) is a second path that the call was given. */
 int report_path(const char *path, const char *output, const memfile_error *error);
+/* After entries that could not be read. */
+int report_damaged(const char *path, uint64_t count);
 void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int exit_code_of(int code);
 /* "entry" or "entries" */
@@ -116,7 +118,8 @@ typedef struct member {
 bool next_member(member *m, const char *json, size_t length);
 /* What the member of a line takes, in words; NULL when the format has no such member. */
 const char *member_form(const char *name, size_t length);
-bool json_is_pinned(const char *json, size_t length);
+/* The entry as a line of JSON. One that is damaged is said so, on stderr, counted, and passed. */
+int print_entry(memfile *mf, const memfile_entry *entry, uint64_t *damaged);
 
 /* ---- progress bar, on a terminal only */
 void progress_show(void *label, uint64_t done, uint64_t total);

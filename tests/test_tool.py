@@ -537,6 +537,78 @@ class Tool(unittest.TestCase):
                    (["list", "f", "--scope", "s"], set()), (["list", "f", "--limit", "s"], set()),
                    (["import", "f", "g", "s"], set()), (["version", "s"], set()))
 
+    def flip(self, offset, bytes_=b"\x04"):
+        data = bytearray(Path(self.file).read_bytes())
+        for i, b in enumerate(bytes_):
+            data[offset + i] ^= b
+        Path(self.file).write_bytes(data)
+
+    def test_a_damaged_content_costs_that_entry_only(self):
+        run("init", self.file)
+        for entry in ("a", "big", "c", "d"):
+            text = os.urandom(45000).hex() if entry == "big" else entry
+            run("put", self.file, "-", "--id", entry, stdin=text.encode())
+        self.flip(6000)
+        for verb in ("export", "list"):
+            p = run(verb, self.file, "--json", code=3)
+            self.assertEqual([e["id"] for e in lines(p.stdout)], ["a", "c", "d"])
+            self.assertIn(b"'big', cannot be read", p.stderr)
+            self.assertIn(b"recover", p.stderr)
+        run("get", self.file, "big", code=3)
+        self.assertEqual(run("get", self.file, "d").stdout, b"d")
+
+    def test_nothing_unsound_passes_in_silence(self):
+        run("init", self.file)
+        sizes = []
+        for entry in "abcdef":
+            run("put", self.file, f"the text of {entry}", "--id", entry)
+            sizes.append(os.path.getsize(self.file))
+        whole = Path(self.file).read_bytes()
+        for i in range(12, 80):  # the header, byte by byte
+            self.flip(i)
+            for verb in (["list"], ["get", "a"], ["log"], ["info"], ["export"], ["put", "x"]):
+                p = run(verb[0], self.file, *verb[1:], code=None)
+                self.assertIn(p.returncode, (3, 4), (i, verb))
+                self.assertTrue(p.stderr.startswith(b"memfile-tool: "))
+            Path(self.file).write_bytes(whole)
+        self.flip(sizes[3] - 30)  # the commit of d
+        self.assertEqual(run("get", self.file, "d", code=3).stdout, b"")
+        self.assertTrue(run("list", self.file, code=None).stderr)
+        self.assertTrue(json.loads(run("info", self.file, "--json").stdout)["damaged"])
+        Path(self.file).write_bytes(whole[:-20])
+        p = run("list", self.file)
+        self.assertIn(b"unfinished bytes", p.stderr)
+
+    def test_recover(self):
+        run("init", self.file)
+        for entry in "abcdef":
+            run("put", self.file, f"the text of {entry}", "--id", entry)
+        out = os.path.join(self.folder.name, "out.memfile")
+        before = json.loads(run("verify", self.file, "--json").stdout)
+        r = json.loads(run("recover", self.file, out, "--json").stdout)
+        self.assertEqual((r["result"], r["entries"], r["lost_entries"], r["same_history"]), ("nothing lost", 6, 0, True))
+        self.assertEqual(r["history_digest"], before["history_digest"])
+        self.assertEqual(run("export", out).stdout, run("export", self.file).stdout)
+        run("recover", self.file, out, code=6)  # it exists
+        os.unlink(out)
+        damaged = bytearray(Path(self.file).read_bytes())
+        damaged[700] ^= 1
+        Path(self.file).write_bytes(damaged)
+        r = json.loads(run("recover", self.file, out, "--json", code=3).stdout)
+        self.assertEqual((r["entries"], r["lost_entries"], r["lost_commits"], r["same_history"]), (5, 1, 1, False))
+        self.assertEqual(Path(self.file).read_bytes(), damaged)
+        run("verify", out)
+        told = [f for f in r["findings"] if f.get("entries")]
+        self.assertEqual(len(told), 1)
+        lost = "abcdef"[told[0]["first_entry"]]
+        self.assertEqual([e["id"] for e in lines(run("export", out).stdout)], [x for x in "abcdef" if x != lost])
+        os.unlink(out)
+        p = run("recover", self.file, out, code=3)
+        self.assertIn(b"5 entries", p.stdout)
+        self.assertIn(b"1 entry, 1 commit", p.stdout)
+        run("recover", "/dev/null", out + "2", code=4)
+        self.assertFalse(os.path.exists(out + "2"))
+
     def complete(self, shell):
         Path(self.folder.name, "some file").touch()
         p = subprocess.run(shell, capture_output=True, text=True, cwd=self.folder.name, timeout=60)

@@ -268,6 +268,7 @@ MEMFILE_API int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_ent
 
 /* Accessors cost no allocation. Absent text: NULL with length 0; empty text:
  * not NULL. The texts are not NUL-terminated. */
+MEMFILE_API int memfile_entry_is_pinned(const memfile_entry *entry);
 MEMFILE_API uint64_t memfile_entry_number(const memfile_entry *entry);
 /* The id as text into `out` (256 bytes, NUL-terminated); returns its length. */
 MEMFILE_API size_t memfile_entry_id(const memfile_entry *entry, char out[256]);
@@ -370,8 +371,9 @@ typedef struct memfile_info {
     uint8_t history_digest[32];
 } memfile_info;
 
-/* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no
- * reading beyond what open did. */
+/* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no reading beyond
+ * what open did, but for `superseded` and what stands behind it, which look at the newest
+ * commits: with offsetof(memfile_info, superseded) or less these are left out. */
 MEMFILE_API int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size);
 
 /* Counters of this handle since it was opened. */

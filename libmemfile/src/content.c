@@ -322,7 +322,7 @@ int mf_content_reader_open(mf_content_reader *r, mf_store *st, const mf_detached
         }
     }
     if (rc == MEMFILE_DONE)
-        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the content of the entry is not in the file");
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the content of the entry is damaged, or not in the file");
     if (rc != MEMFILE_OK)
         mf_content_reader_close(r);
     return rc;

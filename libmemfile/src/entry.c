@@ -121,6 +121,12 @@ const char *memfile_entry_link(const memfile_entry *e, size_t index, size_t *rel
     return give(mf_block_relation(e->block, first + (uint32_t)index), relation_length);
 }
 
+int memfile_entry_is_pinned(const memfile_entry *e)
+{
+    mf_slice value = mf_block_rest_field(e->block, e->row, MF_FIELD_PINNED);
+    return value.length == 1 && value.data[0] == MF_CBOR_TRUE;
+}
+
 static bool detached_of(const memfile_entry *e, mf_detached *out)
 {
     mf_slice value = mf_block_rest_field(e->block, e->row, MF_FIELD_CONTENT);

@@ -369,11 +369,12 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     const mf_state *s = mf->store.state;
     memfile_info i;
     memset(&i, 0, sizeof i);
-    int rc = mf_store_superseded(&mf->store, &i.superseded, &mf->error);
+    bool wanted = struct_size > offsetof(memfile_info, superseded); /* what is to be read for */
+    int rc = wanted ? mf_store_superseded(&mf->store, &i.superseded, &mf->error) : MEMFILE_OK;
     if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED)
         return rc;
     i.last_commit_us = s->time_us;
-    if (!s->commit_is_logical && !s->blocks) { /* that was a compaction: the log knows better */
+    if (wanted && !s->commit_is_logical && !s->blocks) { /* that was a compaction: the log knows better */
         rc = memfile_log(mf, first_commit, &i.last_commit_us);
         if (rc < 0 && rc != MEMFILE_E_DAMAGED)
             return rc;
