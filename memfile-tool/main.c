@@ -77,51 +77,51 @@ static const option compact_options[] = {
 
 const verb verbs[] = {
     {"init", "FILE", "Make a new, empty memory", "Fails if FILE exists.\n\nExample:\n  memfile-tool init agent.memfile\n",
-     init_options, 1, 1, run_init},
+     init_options, 1, 1, run_init, false},
     {"import", "FILE INPUT.jsonl|-", "Add entries from JSON Lines",
      "One JSON object a line, of up to 1 GiB, like {\"kind\":\"note\",\"text\":\"Tea.\"}: the manual,\n"
      "memfile-tool(1), has all members under FORMAT OF LINES. Makes FILE if there is none.\n"
      "A line that is not valid stops the import: its number and the reason are said, and of\n"
      "the current batch nothing is written.\n\n"
      "Example:\n  memfile-tool import agent.memfile samples/agent.jsonl --batch 1000\n",
-     import_options, 2, 2, run_import},
+     import_options, 2, 2, run_import, false},
     {"export", "FILE", "Print all entries as JSON Lines, oldest first",
      "Loss-free: superseded versions are among them.\n\nExample:\n  memfile-tool export agent.memfile > backup.jsonl\n",
-     export_options, 1, 1, run_export},
+     export_options, 1, 1, run_export, true},
     {"put", "FILE [TEXT|-]", "Add one entry and print its id",
      "Without TEXT, or with -, the text is read from standard input.\n\n"
      "Example:\n  memfile-tool put agent.memfile 'Tea, not coffee.' --kind preference --scope user/ann --key drink\n",
-     put_options, 1, 2, run_put},
+     put_options, 1, 2, run_put, false},
     {"get", "FILE ID", "Print an entry's content, or all of it as JSON",
      "Prints exactly the bytes that were put.\n\n"
      "Example, after import of samples/agent.jsonl:\n  memfile-tool get agent.memfile d-2 --json\n",
-     get_options, 2, 2, run_get},
+     get_options, 2, 2, run_get, true},
     {"list", "FILE", "List entries",
      "Live entries in order; superseded and expired ones with --all.\n\n"
      "Example, after import of samples/agent.jsonl:\n"
      "  memfile-tool list agent.memfile --kind decision --scope project/garden --limit 20 --reverse\n",
-     list_options, 1, 1, run_list},
+     list_options, 1, 1, run_list, true},
     {"log", "FILE", "List commits, newest first", "Example:\n  memfile-tool log agent.memfile --limit 5\n", log_options, 1,
-     1, run_log},
+     1, run_log, true},
     {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1,
-     1, run_info},
+     1, run_info, true},
     {"verify", "FILE", "Check every byte",
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
      "unfinished.\n\nExample:\n  memfile-tool verify agent.memfile\n",
-     verify_options, 1, 1, run_verify},
+     verify_options, 1, 1, run_verify, true},
     {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
      "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
      "Example:\n  memfile-tool recover agent.memfile rescued.memfile\n",
-     recover_options, 2, 2, run_recover},
+     recover_options, 2, 2, run_recover, false},
     {"compact", "FILE", "Write the file anew, as small as it gets",
      "The history, its digest and entry numbers stay; the stored digest is another, for the\n"
      "bytes are others. The new file is verified before it takes the old one's place.\n\n"
      "Example:\n  memfile-tool compact agent.memfile --output small.memfile\n",
-     compact_options, 1, 1, run_compact},
-    {"help", "[VERB]", "Say what a verb does", "", no_options, 0, 1, run_help},
-    {"version", "", "Print the version", "", json_only, 0, 0, run_version},
-    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL}};
+     compact_options, 1, 1, run_compact, false},
+    {"help", "[VERB]", "Say what a verb does", "", no_options, 0, 1, run_help, false},
+    {"version", "", "Print the version", "", json_only, 0, 0, run_version, false},
+    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, false}};
 
 static const verb *find_verb(const char *name)
 {
@@ -210,6 +210,10 @@ int main(int argc, char **argv)
     if (a.help) {
         print_verb(v);
         return finish_output(EXIT_DONE);
+    }
+    if (v->only_reads) {
+        text_prepare();
+        sandbox_for_reading(a.positional[0]);
     }
     rc = v->run(&a);
     progress_clear();

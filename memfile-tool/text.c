@@ -44,7 +44,7 @@ static bool is_control(uint32_t ch)
 }
 
 /* wcwidth knows nothing beyond ASCII in the C locale. */
-static void need_locale(void)
+void text_prepare(void)
 {
     static bool done;
     if (!done && (!setlocale(LC_CTYPE, "") || wcwidth(0x4e00) != 2))
@@ -56,7 +56,7 @@ static size_t columns_of(uint32_t ch)
 {
     if (is_control(ch))
         return 1; /* it is shown as one sign */
-    need_locale();
+    text_prepare();
     int width = wcwidth((wchar_t)ch);
     return width < 0 ? 1 : (size_t)width;
 }

@@ -38,6 +38,7 @@ typedef struct verb {
     const option *options; /* ends with a NULL name */
     int least, most;       /* positional arguments; `arguments` names them in order */
     int (*run)(struct args *args);
+    bool only_reads; /* its first argument, and in a sandbox */
 } verb;
 
 typedef struct args {
@@ -94,6 +95,8 @@ int finish_output(int exit_code);
 /* Next character: returns its bytes; UTF8_INVALID and 1 for a byte that begins none. */
 size_t utf8_next(const char *text, size_t length, uint32_t *character);
 bool utf8_valid(const char *text, size_t length);
+/* Reads what columns are counted by; later calls read no file. */
+void text_prepare(void);
 /* columns that print_line takes without a limit; wide characters count as two */
 size_t text_columns(const char *text, size_t length);
 /* Text on one line: controls are shown as '?', more than `width` columns (0: no
@@ -131,6 +134,11 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
 bool write_options(const args *a, memfile_options *out);
 /* a/b/c to names in `storage`; 0 when there is none, or more than 32 */
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size);
+
+/* sandbox.c: gives up all but reading the file at `path`; says which walls the kernel had. */
+#define SANDBOX_FILES 1u /* Landlock */
+#define SANDBOX_CALLS 2u /* seccomp */
+unsigned sandbox_for_reading(const char *path);
 
 /* findings.c: the context of a finding callback */
 typedef struct findings {

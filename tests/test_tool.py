@@ -543,6 +543,19 @@ class Tool(unittest.TestCase):
             data[offset + i] ^= b
         Path(self.file).write_bytes(data)
 
+    def test_reading_verbs_sit_in_a_sandbox(self):
+        run("init", self.file)
+        run("put", self.file, "-", "--id", "a", stdin=os.urandom(400000).hex().encode())
+        p = subprocess.Popen([TOOL, "get", self.file, "a"], stdout=subprocess.PIPE)  # waits for a reader
+        p.stdout.read(1)
+        status = Path(f"/proc/{p.pid}/status").read_text()
+        p.stdout.read()
+        self.assertEqual(p.wait(), 0)
+        self.assertIn("NoNewPrivs:\t1", status)
+        if os.uname().machine in ("x86_64", "aarch64") and "Seccomp:" in status:  # the kernel has it
+            self.assertIn("Seccomp:\t2", status)
+        p.stdout.close()
+
     def test_a_damaged_content_costs_that_entry_only(self):
         run("init", self.file)
         for entry in ("a", "big", "c", "d"):
