@@ -15,8 +15,8 @@ cd "$folder"
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] || say() { printf '\n$ %s\n' "$*"; }
 
-say memfile-tool import agent.memfile samples/agent.jsonl
-"$tool" import agent.memfile samples/agent.jsonl
+say memfile-tool import agent.memfile samples/agent.jsonl --batch 1
+"$tool" import agent.memfile samples/agent.jsonl --batch 1
 say memfile-tool put agent.memfile "'Ann prefers tea.'" --kind preference --scope user/ann --key drink
 "$tool" put agent.memfile 'Ann prefers tea.' --kind preference --scope user/ann --key drink
 say memfile-tool list agent.memfile
