@@ -463,9 +463,48 @@ static void what_is_no_commit_does_not_count(void **state)
     free(s.bytes);
 }
 
+/* SPEC 9.4, 16.2: so that no reader checks a long group to find the newest commit. */
+static void a_long_group_counts_only_if_it_is_synced(void **state)
+{
+    (void)state;
+    const char *path = temp_path("long");
+    memfile *mf = create_file(path);
+    mf_segment segments[200];
+    mf_store st;
+    memfile_error e;
+    size_t length;
+    char id[16], text[700];
+    uint64_t random = 11;
+    put_text(mf, "first", "of a small commit");
+    commit_ok(mf);
+    for (int i = 0; i < 400; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        for (size_t k = 0; k < sizeof text - 1; k++)
+            text[k] = (char)('!' + next_random(&random) % 90);
+        text[sizeof text - 1] = '\0';
+        put_text(mf, id, text);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, segments, 200);
+    mf_segment *commit = &segments[count - 1];
+    assert_true(commit->flags & MF_FLAG_SYNCED);
+    assert_int_equal(store_of_memory(&st, bytes, length, 0, &e), MEMFILE_OK);
+    assert_int_equal(st.state->entries, 401);
+    mf_store_close(&st);
+    bytes[commit->offset + 5] &= (uint8_t)~MF_FLAG_SYNCED;
+    reseal(bytes + commit->offset);
+    assert_int_equal(store_of_memory(&st, bytes, length, 0, &e), MEMFILE_OK);
+    assert_int_equal(st.state->entries, 1);
+    mf_store_close(&st);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_group_counts_only_if_it_is_synced),
         cmocka_unit_test(a_whole_file_ends_with_its_newest_commit),
         cmocka_unit_test(a_newest_group_cut_at_any_byte_is_torn),
         cmocka_unit_test(any_bytes_behind_a_whole_commit_are_torn),

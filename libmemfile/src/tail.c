@@ -83,6 +83,9 @@ int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, 
     if (rc == MEMFILE_OK)
         rc = mf_commit_decode(&commit, head, NULL, st->mem, offset, err);
     uint64_t group_length = rc == MEMFILE_OK ? commit.group_length : 0;
+    if (rc == MEMFILE_OK && !(s.flags & MF_FLAG_SYNCED) && group_length > MF_SMALL_GROUP_MAX)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the commit at offset %llu is too long not to be SYNCED",
+                     (unsigned long long)offset); /* nor is all of it read again and again */
     if (rc == MEMFILE_OK && !(s.flags & MF_FLAG_SYNCED) && group_length > 0)
         rc = group_is_sound(st, &s, group_length, err);
     if (rc == MEMFILE_OK)
