@@ -214,9 +214,41 @@ static void an_arena_gives_one_piece_of_any_size_or_null(void **state)
     assert_int_equal(t.blocks, 0);
 }
 
+/* What is given out is counted exactly, whatever way it grows and shrinks. */
+static void a_limit_holds_and_is_given_back(void **state)
+{
+    (void)state;
+    mf_limiter l;
+    mf_mem mem = mf_limiter_init(&l, &mf_mem_default, 1000);
+    char *a = (char *)mf_alloc(&mem, 600), *b;
+    assert_non_null(a);
+    memset(a, 'a', 600);
+    assert_int_equal(l.used, 600);
+    assert_null(mf_alloc(&mem, 401));
+    b = (char *)mf_alloc(&mem, 400);
+    assert_non_null(b);
+    assert_null(mf_realloc(&mem, b, 401));
+    assert_null(mf_alloc(&mem, 1));
+    b = (char *)mf_realloc(&mem, b, 100);
+    a = (char *)mf_realloc(&mem, a, 900);
+    assert_true(a && b && a[0] == 'a' && a[599] == 'a');
+    assert_int_equal(l.used, 1000);
+    assert_null(mf_alloc(&mem, SIZE_MAX));
+    assert_null(mf_alloc(&mem, SIZE_MAX - 8));
+    mf_free(&mem, a);
+    mf_free(&mem, b);
+    mf_free(&mem, NULL);
+    assert_int_equal(l.used, 0);
+    mem = mf_limiter_init(&l, &mf_mem_default, 0); /* none */
+    a = (char *)mf_alloc(&mem, 1 << 20);
+    assert_non_null(a);
+    mf_free(&mem, a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_holds_and_is_given_back),
         cmocka_unit_test(every_request_goes_through_the_callers_function),
         cmocka_unit_test(a_request_for_nothing_is_not_taken_for_a_free),
         cmocka_unit_test(a_refusal_is_passed_on),

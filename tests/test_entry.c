@@ -328,9 +328,58 @@ static void ids_are_found_as_they_were_written(void **state)
     memfile_close(mf);
 }
 
+/* 40 MiB of one letter take a few KiB in the file: the handle's limit holds, the stream reads it all. */
+static void a_content_over_the_memory_limit_is_refused_as_json(void **state)
+{
+    (void)state;
+    const char *path = temp_path("bomb"), *json;
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    const memfile_entry *entry;
+    memfile_content *content;
+    size_t length, total = (size_t)40 << 20, piece_length = 1 << 20, read_bytes = 0;
+    char *piece = (char *)malloc(piece_length);
+    memset(piece, 'z', piece_length);
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    memfile_draft_set(d, MEMFILE_ID, "bomb", 4);
+    assert_int_equal(memfile_put_begin(mf, d, 0), MEMFILE_OK);
+    for (size_t i = 0; i < total / piece_length; i++)
+        assert_int_equal(memfile_put_write(mf, piece, piece_length), MEMFILE_OK);
+    assert_int_equal(memfile_put_end(mf, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_close(mf);
+    memfile_draft_free(d);
+    o.memory_limit_bytes = (uint64_t)32 << 20;
+    assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, NULL), MEMFILE_OK);
+    assert_int_equal(memfile_get(mf, "bomb", 4, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+    assert_int_equal(memfile_entry_json(mf, entry, UINT64_MAX, &json, &length), MEMFILE_E_LIMIT);
+    assert_int_equal(memfile_content_open(mf, entry, &content), MEMFILE_OK);
+    do {
+        assert_int_equal(memfile_content_read(content, piece, piece_length, &length), MEMFILE_OK);
+        read_bytes += length;
+    } while (length > 0);
+    assert_int_equal(read_bytes, total);
+    memfile_statistics s;
+    memfile_get_statistics(mf, &s, sizeof s);
+    assert_true(s.memory_bytes > 0 && s.memory_bytes < 8u << 20);
+    memfile_content_close(content);
+    memfile_close(mf);
+    o.memory_limit_bytes = 1000; /* not even a handle */
+    assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, NULL), MEMFILE_E_MEMORY);
+    o.memory_limit_bytes = 0;
+    assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, NULL), MEMFILE_OK);
+    assert_int_equal(memfile_get(mf, "bomb", 4, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+    assert_int_equal(memfile_entry_json(mf, entry, UINT64_MAX, &json, &length), MEMFILE_OK);
+    assert_true(length > total);
+    memfile_close(mf);
+    free(piece);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_content_over_the_memory_limit_is_refused_as_json),
         cmocka_unit_test(every_field_is_given_as_it_was_put),
         cmocka_unit_test(what_is_behind_the_last_is_nothing),
         cmocka_unit_test(what_was_not_put_is_absent_and_empty_is_not_absent),

@@ -118,13 +118,16 @@ typedef struct memfile_options {
     uint32_t threads;          /* threads that compress, hash and decompress; 1 to 64 */
     uint32_t compression_level; /* zstd level for writing, 1 to 19 */
     size_t cache_bytes;        /* decoded blocks and index pages kept, about */
+    uint64_t memory_limit_bytes; /* the handle allocates no more than that at a time (zstd's own memory, some
+                                  * MiB a thread, comes on top); what needs more fails with MEMORY, a content
+                                  * that is too large as JSON with LIMIT. 0: no limit */
     const char *author;        /* who commits; copied; NULL: not said */
     const memfile_allocator *allocator;     /* copied; NULL: malloc */
     const memfile_environment *environment; /* copied; NULL: the system's */
 } memfile_options;
 
 #define MEMFILE_OPTIONS_INIT \
-    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, NULL, NULL, NULL }
+    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.
@@ -380,6 +383,7 @@ MEMFILE_API int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_
 typedef struct memfile_statistics {
     uint64_t reads, bytes_read, writes, bytes_written, syncs;
     uint64_t cache_hits, cache_misses;
+    uint64_t memory_bytes; /* allocated by the handle now */
 } memfile_statistics;
 MEMFILE_API void memfile_get_statistics(const memfile *mf, memfile_statistics *statistics, size_t struct_size);
 

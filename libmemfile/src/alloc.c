@@ -57,6 +57,40 @@ int mf_grow(const mf_mem *mem, void **array, size_t *capacity, size_t need, size
     return 0;
 }
 
+/* ---- limiter: each block has its size before it */
+
+#define SIZE_ROOM ((size_t)16) /* keeps the alignment of any type */
+
+static void *limited_reallocate(void *context, void *block, size_t size)
+{
+    mf_limiter *l = (mf_limiter *)context;
+    char *whole = block ? (char *)block - SIZE_ROOM : NULL;
+    uint64_t old = 0;
+    if (whole)
+        memcpy(&old, whole, sizeof old);
+    if (size == 0) {
+        l->used -= old;
+        return l->base.reallocate(l->base.context, whole, 0);
+    }
+    if (size > SIZE_MAX - SIZE_ROOM || (l->limit && size > old && size - old > l->limit - (l->used < l->limit ? l->used : l->limit)))
+        return NULL;
+    whole = (char *)l->base.reallocate(l->base.context, whole, size + SIZE_ROOM);
+    if (!whole)
+        return NULL;
+    l->used += (uint64_t)size - old;
+    old = size;
+    memcpy(whole, &old, sizeof old);
+    return whole + SIZE_ROOM;
+}
+
+mf_mem mf_limiter_init(mf_limiter *limiter, const mf_mem *base, uint64_t limit)
+{
+    limiter->base = *base;
+    limiter->limit = limit;
+    limiter->used = 0;
+    return (mf_mem){limited_reallocate, limiter};
+}
+
 /* ---- arena */
 
 struct mf_arena_chunk {

@@ -20,6 +20,17 @@ void mf_free(const mf_mem *mem, void *block);
  * elements; *capacity counts elements. 0, or -1 with everything as it was. */
 int mf_grow(const mf_mem *mem, void **array, size_t *capacity, size_t need, size_t element);
 
+/* An allocator that gives out no more than `limit` bytes at a time: a hostile file must not ask
+ * for more and more. */
+typedef struct mf_limiter {
+    mf_mem base;
+    uint64_t limit; /* 0: none */
+    _Atomic uint64_t used;
+} mf_limiter;
+
+/* The allocator; the limiter must outlive what it gave out. */
+mf_mem mf_limiter_init(mf_limiter *limiter, const mf_mem *base, uint64_t limit);
+
 /* Arena: many small pieces that are freed together. */
 typedef struct mf_arena {
     const mf_mem *mem;

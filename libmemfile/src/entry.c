@@ -231,6 +231,12 @@ static int load_content(memfile *mf, const mf_detached *d, uint64_t limit)
         return mf_fail(&mf->error, MEMFILE_E_LIMIT, MF_NOWHERE,
                        "the content has %llu bytes, more than the %llu that were allowed",
                        (unsigned long long)d->length, (unsigned long long)limit);
+    /* the content, the line, and both again while they grow */
+    if (mf->limiter.limit && d->length > mf->limiter.limit / 4)
+        return mf_fail(&mf->error, MEMFILE_E_LIMIT, MF_NOWHERE,
+                       "the content has %llu bytes, too many for a line of JSON within the handle's memory limit of %llu; "
+                       "read it as a stream",
+                       (unsigned long long)d->length, (unsigned long long)mf->limiter.limit);
     mf_buffer_clear(&mf->content);
     int rc = mf_content_reader_open(&reader, &mf->store, d, &mf->error);
     while (rc == MEMFILE_OK) {

@@ -15,7 +15,8 @@ struct memfile_entry {
 };
 
 struct memfile {
-    mf_mem mem;
+    mf_limiter limiter;
+    mf_mem mem; /* by the limiter */
     mf_store store;
     mf_settings settings;
     mf_writer *writer; /* made with the first put */

@@ -85,7 +85,7 @@ static int make_handle(const memfile_options *given, memfile **out, size_t *cach
     memfile *mf = (memfile *)mf_alloc_zero(&mem, sizeof *mf);
     if (!mf)
         return mf_fail_memory(err);
-    mf->mem = mem;
+    mf->mem = mf_limiter_init(&mf->limiter, &mem, o.memory_limit_bytes);
     mf_buffer_init(&mf->core, &mf->mem);
     mf_buffer_init(&mf->json, &mf->mem);
     mf_buffer_init(&mf->content, &mf->mem);
@@ -200,7 +200,7 @@ void memfile_close(memfile *mf)
     mf_buffer_free(&mf->content);
     mf_free(&mf->mem, mf->record);
     mf_settings_free(&mf->settings, &mf->mem);
-    mf_mem mem = mf->mem;
+    mf_mem mem = mf->limiter.base;
     mf_free(&mem, mf);
 }
 
@@ -403,7 +403,7 @@ void memfile_get_statistics(const memfile *mf, memfile_statistics *statistics, s
 {
     const mf_io_counters *c = &mf->store.io->counters;
     memfile_statistics s = {c->reads,         c->bytes_read,  c->writes,        c->bytes_written,
-                            c->syncs,         mf->store.hits, mf->store.misses};
+                            c->syncs,         mf->store.hits, mf->store.misses, mf->limiter.used};
     memcpy(statistics, &s, struct_size < sizeof s ? struct_size : sizeof s);
 }
 
