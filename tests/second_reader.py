@@ -1409,6 +1409,10 @@ class Memfile:
             at = segment.end
         if (not segment.is_commit() or segment.end > end
                 or has_zero_sector(self.view, at, segment.end)):
+            try:
+                start = max(start, self.commit_of(segment).group_start)
+            except (Damaged, Newer):
+                pass
             return False
         right = self.trailer_of(segment)
         trailer = self.data[segment.end - 8:segment.end]

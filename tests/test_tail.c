@@ -463,6 +463,41 @@ static void what_is_no_commit_does_not_count(void **state)
     free(s.bytes);
 }
 
+/* The first sector of a group is shared with the debris that its VOID names; here the VOID
+ * ends in the next one, so that the commit behind it may be whole without it. */
+static void a_torn_group_behind_debris_is_torn_whichever_sector_is_missing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("behind");
+    sample s = make(INLINE);
+    char text[2001] = "";
+    uint64_t newest = s.segments[s.count - 1].offset, seed = 5, group = s.length / 512 * 512 + 512 + 472;
+    memset(s.bytes + s.length, 0xab, group - s.length);
+    write_file(path, s.bytes, group);
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        text[i] = (char)('!' + next_random(&seed) % 90);
+    memfile *mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "c", text);
+    commit_ok(mf);
+    memfile_close(mf);
+    size_t length;
+    uint8_t *bytes = read_file(path, &length), *torn = (uint8_t *)malloc(length);
+    assert_int_equal(look(bytes, length).rc, MEMFILE_OK);
+    assert_true(group % 8 == 0 && length > group + 1024);
+    for (uint64_t at = group, end; at < length; at = end) {
+        end = (at / 512 + 1) * 512;
+        memcpy(torn, bytes, length);
+        memset(torn + at, 0, (end < length ? end : length) - at);
+        found f = look(torn, length);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        assert_int_equal(f.commit, newest);
+        assert_false(f.damage);
+    }
+    free(torn);
+    free(bytes);
+    free(s.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +514,7 @@ int main(void)
         cmocka_unit_test(a_commit_is_found_within_the_look_back_only),
         cmocka_unit_test(a_commit_within_a_sound_segment_is_not_the_newest),
         cmocka_unit_test(what_is_no_commit_does_not_count),
+        cmocka_unit_test(a_torn_group_behind_debris_is_torn_whichever_sector_is_missing),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

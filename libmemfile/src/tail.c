@@ -181,7 +181,8 @@ static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *dama
     if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - start) {
         /* The commit itself is sound: then it is its group that is not. */
         bool whole = sound_segment(st, size - length, size, &s, &scratch, &raw, &why) == MEMFILE_OK;
-        rc = has_zero_sector(st, whole ? start : size - length, size, &zero, err);
+        uint64_t from = whole ? group_start(st, &s, raw, start) : size - length;
+        rc = has_zero_sector(st, from, size, &zero, err);
         *damage = rc == MEMFILE_OK && !zero;
     }
     mf_buffer_free(&scratch);
@@ -219,6 +220,18 @@ static int judge_segments(mf_store *st, uint64_t start, uint64_t size, bool *dam
         uint64_t total = mf_segment_total(&s);
         rc = mf_tail_bytes(st, at, (size_t)total, &scratch, &raw, err);
         if (rc != MEMFILE_OK)
+/* Where the group of a sound commit begins, but not before `start`. */
+static uint64_t group_start(mf_store *st, const mf_segment *s, const uint8_t *raw, uint64_t start)
+{
+    mf_slice head, stored;
+    mf_commit k;
+    memfile_error why;
+    if (mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
+        mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why) == MEMFILE_OK && k.group_length <= s->offset - start)
+        return s->offset - k.group_length;
+    return start;
+}
+
             break;
         if (mf_segment_check(&s, raw, &why) == MEMFILE_OK) {
             at += total;
