@@ -498,6 +498,50 @@ static void a_torn_group_behind_debris_is_torn_whichever_sector_is_missing(void 
     free(s.bytes);
 }
 
+/* The power went before the length was durable; the file went on with another commit, and the
+ * next crash left the length grown over what the disk still holds. */
+static void what_an_earlier_crash_lost_hides_no_commit_when_it_shows_again(void **state)
+{
+    (void)state;
+    const char *path = temp_path("again");
+    memfile *mf = create_file(path);
+    size_t before, lost, length;
+    put_text(mf, "a", "the first");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *first = read_file(path, &before);
+    mf = open_file(path, MEMFILE_WRITE);
+    char text[600], id[16];
+    uint64_t seed = 9;
+    for (int i = 0; i < 200; i++) {
+        for (size_t k = 0; k < sizeof text - 1; k++)
+            text[k] = (char)('!' + next_random(&seed) % 90);
+        text[sizeof text - 1] = '\0';
+        snprintf(id, sizeof id, "n%d", i);
+        put_text(mf, id, text);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *old = read_file(path, &lost);
+    size_t commit = lost - mf_load32(old + lost - 8);
+    write_file(path, first, before);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "b", "acknowledged");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    uint64_t newest = length - mf_load32(bytes + length - 8);
+    memcpy(old, bytes, length);
+    for (size_t end = length; end <= commit; end += 8) {
+        found f = look(old, end);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        assert_int_equal(f.commit, newest);
+    }
+    free(first);
+    free(old);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +559,7 @@ int main(void)
         cmocka_unit_test(a_commit_within_a_sound_segment_is_not_the_newest),
         cmocka_unit_test(what_is_no_commit_does_not_count),
         cmocka_unit_test(a_torn_group_behind_debris_is_torn_whichever_sector_is_missing),
+        cmocka_unit_test(what_an_earlier_crash_lost_hides_no_commit_when_it_shows_again),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
