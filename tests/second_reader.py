@@ -1324,10 +1324,16 @@ class Memfile:
                 commit = self.counting(segment.offset, end)
                 if commit:
                     return commit
-        last = None                                                                      # 14.2
-        for header, _ in self.sound_headers(max(HEADER_LENGTH, end - LOOK_BACK - MAX_SEGMENT),
-                                            end):
+        last, counted = None, 0                                                          # 14.2
+        for header, sound in self.sound_headers(max(HEADER_LENGTH, end - LOOK_BACK - MAX_SEGMENT),
+                                                end):
+            if header.previous_commit < counted:
+                if not (sound and self.voids(header, counted)):
+                    continue                                                             # stale
+                counted = header.previous_commit
             last = header
+            if sound and header.is_commit() and self.counting(header.offset, end):
+                counted = header.offset
         if last is None or last.offset < end - LOOK_BACK:
             raise Damaged("no commit that counts", HEADER_LENGTH)
         offset = last.offset if last.is_commit() else last.previous_commit
@@ -1342,6 +1348,14 @@ class Memfile:
                 break
             offset = header.previous_commit
         raise Damaged("no commit that counts", HEADER_LENGTH)
+
+    def voids(self, segment, offset):
+        """Is it a VOID of bytes that are there, which hold the commit at offset?"""
+        if segment.type != VOID:
+            return False
+        length, checksum = struct.unpack_from("<QQ", self.data, segment.offset + 65)
+        start = segment.offset - length
+        return HEADER_LENGTH <= start <= offset and xxh3(self.view[start:segment.offset]) == checksum
 
     def sound_headers(self, start, end):
         """Sound headers in steps of 8 that no sound segment encloses: (header, whole sound)."""
@@ -1395,6 +1409,10 @@ class Memfile:
             return False
         segment = self.sound_at(end - length, end)
         if segment and segment.is_commit():
+            try:
+                start = max(start, self.commit_of(segment).group_start)
+            except (Damaged, Newer):
+                pass
             return not has_zero_sector(self.view, start, end)
         return not has_zero_sector(self.view, end - length, end)
 

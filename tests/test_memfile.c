@@ -674,6 +674,56 @@ static void a_failed_sync_poisons_the_handle(void **state)
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
 }
 
+static char calls[32]; /* w: a write, s: a sync */
+static const mf_io_functions *noted;
+
+static int note_sync(mf_io *io, memfile_error *err)
+{
+    strcat(calls, "s");
+    return noted->sync(io, err);
+}
+static int note_write(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err)
+{
+    strcat(calls, "w");
+    return noted->write(io, offset, data, length, err);
+}
+
+static void put_and_note(memfile *mf, const char *expected)
+{
+    mf_io_functions noting = *mf->store.io->functions;
+    noted = mf->store.io->functions;
+    noting.sync = note_sync;
+    noting.write = note_write;
+    mf->store.io->functions = &noting;
+    calls[0] = '\0';
+    put_text(mf, NULL, "text");
+    commit_ok(mf);
+    mf->store.io->functions = noted;
+    assert_string_equal(calls, expected);
+}
+
+/* Whoever wrote it may have ended before its sync: a loss of power must not keep what stands
+ * behind and lose what stands before. */
+static void what_others_wrote_is_synced_before_anything_stands_behind_it(void **state)
+{
+    (void)state;
+    const char *path = temp_path("others");
+    memfile *mf = create_file(path), *other = open_file(path, MEMFILE_WRITE);
+    put_and_note(mf, "sws");
+    put_and_note(mf, "ws");
+    put_and_note(other, "sws");
+    put_and_note(other, "ws");
+    put_and_note(mf, "sws");
+    memfile_close(other);
+    memfile_close(mf);
+    FILE *f = fopen(path, "ab");
+    assert_true(f && fputs("unfinished", f) >= 0 && fclose(f) == 0);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_and_note(mf, "wwsws"); /* the commit and the debris again */
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
 static void a_failed_write_commits_nothing_and_the_handle_goes_on(void **state)
 {
     (void)state;
@@ -875,6 +925,7 @@ int main(void)
         cmocka_unit_test(a_cursor_goes_on_over_commits_of_its_handle),
         cmocka_unit_test(setting_a_field_twice_replaces_it),
         cmocka_unit_test(a_failed_sync_poisons_the_handle),
+        cmocka_unit_test(what_others_wrote_is_synced_before_anything_stands_behind_it),
         cmocka_unit_test(a_failed_write_commits_nothing_and_the_handle_goes_on),
         cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),

@@ -463,6 +463,85 @@ static void what_is_no_commit_does_not_count(void **state)
     free(s.bytes);
 }
 
+/* The first sector of a group is shared with the debris that its VOID names; here the VOID
+ * ends in the next one, so that the commit behind it may be whole without it. */
+static void a_torn_group_behind_debris_is_torn_whichever_sector_is_missing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("behind");
+    sample s = make(INLINE);
+    char text[2001] = "";
+    uint64_t newest = s.segments[s.count - 1].offset, seed = 5, group = s.length / 512 * 512 + 512 + 472;
+    memset(s.bytes + s.length, 0xab, group - s.length);
+    write_file(path, s.bytes, group);
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        text[i] = (char)('!' + next_random(&seed) % 90);
+    memfile *mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "c", text);
+    commit_ok(mf);
+    memfile_close(mf);
+    size_t length;
+    uint8_t *bytes = read_file(path, &length), *torn = (uint8_t *)malloc(length);
+    assert_int_equal(look(bytes, length).rc, MEMFILE_OK);
+    assert_true(group % 8 == 0 && length > group + 1024);
+    for (uint64_t at = group, end; at < length; at = end) {
+        end = (at / 512 + 1) * 512;
+        memcpy(torn, bytes, length);
+        memset(torn + at, 0, (end < length ? end : length) - at);
+        found f = look(torn, length);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        assert_int_equal(f.commit, newest);
+        assert_false(f.damage);
+    }
+    free(torn);
+    free(bytes);
+    free(s.bytes);
+}
+
+/* The power went before the length was durable; the file went on with another commit, and the
+ * next crash left the length grown over what the disk still holds. */
+static void what_an_earlier_crash_lost_hides_no_commit_when_it_shows_again(void **state)
+{
+    (void)state;
+    const char *path = temp_path("again");
+    memfile *mf = create_file(path);
+    size_t before, lost, length;
+    put_text(mf, "a", "the first");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *first = read_file(path, &before);
+    mf = open_file(path, MEMFILE_WRITE);
+    char text[600], id[16];
+    uint64_t seed = 9;
+    for (int i = 0; i < 200; i++) {
+        for (size_t k = 0; k < sizeof text - 1; k++)
+            text[k] = (char)('!' + next_random(&seed) % 90);
+        text[sizeof text - 1] = '\0';
+        snprintf(id, sizeof id, "n%d", i);
+        put_text(mf, id, text);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *old = read_file(path, &lost);
+    size_t commit = lost - mf_load32(old + lost - 8);
+    write_file(path, first, before);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "b", "acknowledged");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    uint64_t newest = length - mf_load32(bytes + length - 8);
+    memcpy(old, bytes, length);
+    for (size_t end = length; end <= commit; end += 8) {
+        found f = look(old, end);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        assert_int_equal(f.commit, newest);
+    }
+    free(first);
+    free(old);
+    free(bytes);
+}
+
 /* SPEC 9.4, 16.2: so that no reader checks a long group to find the newest commit. */
 static void a_long_group_counts_only_if_it_is_synced(void **state)
 {
@@ -518,6 +597,8 @@ int main(void)
         cmocka_unit_test(a_commit_is_found_within_the_look_back_only),
         cmocka_unit_test(a_commit_within_a_sound_segment_is_not_the_newest),
         cmocka_unit_test(what_is_no_commit_does_not_count),
+        cmocka_unit_test(a_torn_group_behind_debris_is_torn_whichever_sector_is_missing),
+        cmocka_unit_test(what_an_earlier_crash_lost_hides_no_commit_when_it_shows_again),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -224,7 +224,7 @@ typedef struct memfile_put_result {
  * lock is taken (waiting lock_timeout_ms) and held until memfile_commit or
  * memfile_rollback. A draft without id gets a UUIDv7. result may be NULL.
  * After INVALID, LIMIT or CONFLICT the batch is as it was; other errors ask for
- * memfile_rollback. A draft with an idempotency key that the file or the batch
+ * memfile_rollback. UNCERTAIN: what others wrote could not be synced, the handle is poisoned. A draft with an idempotency key that the file or the batch
  * already holds adds nothing. */
 MEMFILE_API int memfile_put(memfile *mf, memfile_draft *draft, memfile_put_result *result);
 

@@ -26,6 +26,7 @@ typedef struct file_io {
     int fd;
     int directory; /* handle of the directory the file is in */
     int locked;
+    int name_synced; /* the directory holds `name` for fd durably */
     int identified; /* the next two are those of fd */
     dev_t device;
     ino_t inode;
@@ -80,14 +81,29 @@ static int file_write(mf_io *io, uint64_t offset, const void *data, size_t lengt
     return MEMFILE_OK;
 }
 
+/* Some file systems cannot sync a directory: EINVAL; nor can a handle without the right to read it: EBADF. */
+static int sync_directory(file_io *f, memfile_error *err)
+{
+    if (fsync(f->directory) != 0 && errno != EINVAL && errno != EBADF)
+        return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
+                              "the directory could not be synced; after a crash the old name may be back");
+    f->name_synced = 1;
+    return MEMFILE_OK;
+}
+
 static int file_sync(mf_io *io, memfile_error *err)
 {
+    file_io *f = (file_io *)io;
     /* Never repeated: a second fsync may succeed although the data is gone
      * (postgresql.org, data_sync_retry). */
-    if (fdatasync(((const file_io *)io)->fd) != 0)
+    if (fdatasync(f->fd) != 0)
         return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
                               "sync failed: the commit may or may not have happened; open again and look");
-    return MEMFILE_OK;
+    /* Who gave the file its name may have ended before that was durable. A file without a
+     * name yet gets it with a sync of its own. */
+    if (f->name_synced || f->temporary || f->directory < 0)
+        return MEMFILE_OK;
+    return sync_directory(f, err);
 }
 
 static int file_size(mf_io *io, uint64_t *out, memfile_error *err)
@@ -199,7 +215,7 @@ static int file_reopen(mf_io *io, memfile_error *err)
     file_unlock(io);
     int old = f->fd;
     f->fd = -1;
-    f->identified = 0;
+    f->identified = f->name_synced = 0;
     int rc = open_named(f, err);
     if (rc != MEMFILE_OK) { /* the handle stays usable for reading what it had */
         if (f->fd >= 0)
@@ -375,10 +391,7 @@ int mf_io_file_publish(mf_io *io, mf_io *replace, memfile_error *err)
     }
     mf_free(f->mem, f->temporary);
     f->temporary = NULL;
-    if (fsync(f->directory) != 0 && errno != EINVAL && errno != EBADF)
-        rc = mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
-                            "the directory could not be synced; after a crash the old name may be back");
-    return rc;
+    return sync_directory(f, err);
 }
 
 int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err)

@@ -4,6 +4,7 @@
  * sound and it is SYNCED or every segment of its group is sound. (2) No header
  * is believed that another sound header encloses, since a memory may hold
  * bytes that look like segments. (3) Work is bounded by MF_LOOKBACK. */
+#include "checksum.h"
 #include "store.h"
 
 int mf_tail_bytes(mf_store *st, uint64_t offset, size_t length, mf_buffer *scratch, const uint8_t **out,
@@ -104,11 +105,64 @@ typedef struct scan {
     uint64_t latest_previous; /* largest Previous_Commit of all believable headers */
     uint64_t void_offset;     /* last VOID among them, and its Previous_Commit */
     uint64_t void_previous;
+    uint64_t counted;         /* last commit that counts, unless a VOID names it; 0: none yet */
+    uint64_t commit_end;      /* of the last whole commit segment */
 } scan;
+
+/* Groups hold no commits, so looking at all of them reads the window once. */
+static bool counts_in_scan(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t size)
+{
+    mf_slice head, stored;
+    mf_commit k;
+    memfile_error why;
+    uint64_t end;
+    return s->type == MF_TYPE_COMMIT && mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
+           mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why) == MEMFILE_OK &&
+           k.group_length <= s->offset - sc->commit_end &&
+           mf_tail_counts(st, s->offset, size, &end, &why) == MEMFILE_OK;
+}
+
+/* Is this a VOID of bytes that are there, with the last commit that counts among them? */
+static bool voids_counted(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t *budget)
+{
+    mf_slice head, stored;
+    mf_buffer scratch;
+    const uint8_t *bytes;
+    memfile_error why;
+    if (s->type != MF_TYPE_VOID || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK || head.length != 16)
+        return false;
+    uint64_t length = mf_load64(head.data);
+    if (length > s->offset - MF_HEADER_LENGTH || s->offset - length > sc->counted)
+        return false;
+    if (length > *budget)
+        return true; /* too much to look at: believed */
+    *budget -= length;
+    mf_buffer_init(&scratch, st->mem);
+    bool yes = mf_tail_bytes(st, s->offset - length, (size_t)length, &scratch, &bytes, &why) == MEMFILE_OK &&
+               mf_checksum(bytes, (size_t)length) == mf_load64(head.data + 8);
+    mf_buffer_free(&scratch);
+    return yes;
+}
+
+static void note_header(scan *sc, uint64_t at, uint8_t type, uint64_t previous)
+{
+    sc->found = true;
+    sc->last = at;
+    if (previous > sc->latest_previous)
+        sc->latest_previous = previous;
+    if (type == MF_TYPE_VOID) {
+        sc->void_offset = at;
+        sc->void_previous = previous;
+    }
+    if (previous < sc->counted)
+        sc->counted = previous; /* it names that commit as debris */
+}
 
 /* Sound headers in [from, size) that no whole sound segment in there encloses.
  * What is torn encloses nothing: a void that names it, and commits, may stand
- * within its lengths. Checking bodies costs at most four times the window. */
+ * within its lengths. What names a commit before one that counts is stale: the disk
+ * shows what an append wrote there that was lost in an earlier crash.
+ * Checking bodies costs at most four times the window. */
 static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, memfile_error *err)
 {
     mf_buffer scratch;
@@ -126,18 +180,18 @@ static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, me
             continue;
         }
         uint64_t previous = mf_load64(raw + 24), total = 0;
-        out->found = true;
-        out->last = at;
-        if (previous > out->latest_previous)
-            out->latest_previous = previous;
-        if (raw[4] == MF_TYPE_VOID) {
-            out->void_offset = at;
-            out->void_previous = previous;
-        }
         if (mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK)
             total = mf_segment_total(&s);
         bool whole = total > 0 && total <= size - at && total <= budget && mf_segment_check(&s, raw, &why) == MEMFILE_OK;
         budget -= total < budget ? total : budget;
+        bool stale = previous < out->counted && !(whole && voids_counted(st, out, &s, raw, &budget));
+        if (!stale)
+            note_header(out, at, raw[4], previous);
+        if (!stale && whole && (s.flags & MF_FLAG_COMMIT)) {
+            if (counts_in_scan(st, out, &s, raw, size))
+                out->counted = at;
+            out->commit_end = at + total;
+        }
         at += whole ? total : 8;
     }
     mf_buffer_free(&scratch);
@@ -168,6 +222,18 @@ static int has_zero_sector(mf_store *st, uint64_t from, uint64_t to, bool *out, 
     return rc;
 }
 
+/* Where the group of a sound commit begins, but not before `start`. */
+static uint64_t group_start(mf_store *st, const mf_segment *s, const uint8_t *raw, uint64_t start)
+{
+    mf_slice head, stored;
+    mf_commit k;
+    memfile_error why;
+    if (mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
+        mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why) == MEMFILE_OK && k.group_length <= s->offset - start)
+        return s->offset - k.group_length;
+    return start;
+}
+
 /* 14.3, second: a trailer at the end says that all before it was written. */
 static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *damage, memfile_error *err)
 {
@@ -184,7 +250,8 @@ static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *dama
     if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - start) {
         /* The commit itself is sound: then it is its group that is not. */
         bool whole = sound_segment(st, size - length, size, &s, &scratch, &raw, &why) == MEMFILE_OK;
-        rc = has_zero_sector(st, whole ? start : size - length, size, &zero, err);
+        uint64_t from = whole ? group_start(st, &s, raw, start) : size - length;
+        rc = has_zero_sector(st, from, size, &zero, err);
         *damage = rc == MEMFILE_OK && !zero;
     }
     mf_buffer_free(&scratch);

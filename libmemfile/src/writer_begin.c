@@ -145,6 +145,18 @@ static int begin_batch(mf_writer *w, memfile_error *err)
     return mf_batch_find_dictionary(w, err);
 }
 
+/* SPEC 16.4: what this batch builds on is durable before any byte stands behind it, or a loss
+ * of power could leave the batch with a hole before it: the newest commit may be of a process
+ * that ended before its sync, and debris was just written again. */
+static int settle(mf_writer *w, bool debris, memfile_error *err)
+{
+    if (w->ours && !debris)
+        return MEMFILE_OK;
+    int rc = mf_io_sync(w->store->io, err);
+    w->poisoned = rc != MEMFILE_OK;
+    return rc;
+}
+
 int mf_batch_begin(mf_writer *w, memfile_error *err)
 {
     mf_io *io = w->store->io;
@@ -181,8 +193,11 @@ int mf_batch_begin(mf_writer *w, memfile_error *err)
                      (unsigned long long)(s->file_size - s->end));
     if (rc == MEMFILE_OK)
         rc = begin_batch(w, err);
-    if (rc == MEMFILE_OK && s->file_size > s->end)
+    bool debris = s->file_size > s->end;
+    if (rc == MEMFILE_OK && debris)
         rc = declare_void(w, s->file_size, err);
+    if (rc == MEMFILE_OK)
+        rc = settle(w, debris, err);
     if (rc != MEMFILE_OK) {
         mf_writer_rollback(w);
         io->functions->unlock(io);
