@@ -62,7 +62,7 @@ int mf_grow(const mf_mem *mem, void **array, size_t *capacity, size_t need, size
 struct mf_arena_chunk {
     struct mf_arena_chunk *next;
     size_t used, size;
-    uint64_t data[];
+    _Alignas(8) uint8_t data[]; /* a 32-bit machine may ask less of a uint64_t */
 };
 
 void mf_arena_init(mf_arena *arena, const mf_mem *mem)
@@ -93,7 +93,7 @@ void *mf_arena_alloc(mf_arena *arena, size_t size)
         arena->chunks = c;
         arena->total += wanted;
     }
-    void *p = (uint8_t *)c->data + c->used;
+    void *p = c->data + c->used;
     c->used += size;
     return p;
 }
