@@ -23,7 +23,7 @@ scripts/install-dependencies.sh
 MEMFILE_EXTRA_PACKAGES="gcc-$compiler ${emulator:+$emulator binfmt-support}" scripts/install-dependencies.sh ||
   skip "no cross compiler or no qemu here"
 root=$PWD/build-roots/$machine
-scripts/fetch-root.sh "$machine" "$root" libc6-dev libgcc-s1 libzstd-dev libxxhash-dev libsodium-dev libcmocka-dev libsqlite3-dev ||
+scripts/fetch-root.sh "$machine" "$root" libc6-dev libc-bin libgcc-s1 libzstd-dev libxxhash-dev libsodium-dev libcmocka-dev libsqlite3-dev ||
   skip "no packages for it here"
 
 jobs=${MEMFILE_JOBS:-$(nproc)}
@@ -37,6 +37,8 @@ echo 'int main(void) { return 0; }' >"$folder/empty.c"
 "$compiler-gcc" --sysroot="$root" $run "$folder/empty.c" -o "$folder/empty"
 "$folder/empty" 2>/dev/null || skip "its programs do not run here (binfmt_misc, or the kernel's 32-bit support)"
 
+# A locale is in the byte order of its machine; qemu sets this for what it runs only.
+export QEMU_SET_ENV="LOCPATH=$root/usr/lib/locale"
 # for cmake and for the tests that build programs themselves
 export PKG_CONFIG_LIBDIR="$root/usr/lib/$triplet/pkgconfig:$root/usr/share/pkgconfig"
 export PKG_CONFIG_SYSTEM_LIBRARY_PATH="/usr/lib/$triplet:/lib/$triplet"
