@@ -18,6 +18,7 @@ static bool colour(FILE *out)
 }
 
 /* One line on stderr. File names and ids in it may hold what a terminal would obey. */
+__attribute__((format(printf, 3, 0)))
 static void say(const char *label, const char *code, const char *format, va_list list)
 {
     char text[8192], last = '\0';

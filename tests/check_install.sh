@@ -19,6 +19,7 @@ lib="$folder/usr/$(sed -n 's/^libdir=${prefix}\///p' "$pc")"
 # the README's own command, twice: the program runs any number of times
 command=$(sed -n 's/^    \(cc prog\.c .*\)/\1/p' "$source/README.md")
 [ -n "$command" ]
+command="$cc ${command#cc }"
 for run in 1 2; do
   LD_LIBRARY_PATH=$lib sh -c "$command" >"out$run"
   grep -q tea "out$run"

@@ -386,6 +386,7 @@ static void folded_commits_are_given_in_order_with_their_salts(void **state)
         assert_memory_equal(salt, expected, 16);
         assert_false(mf_history_cursor_salt(&c, (uint64_t)1 << 32, salt)); /* SPEC 8.2: indexes below 2^32 */
     }
+    assert_int_equal(entries, 60); /* ten times 1 + 2 + 3 */
     assert_int_equal(mf_history_cursor_next(&c, &row, &number, &e), MEMFILE_DONE);
     assert_null(row);
     uint8_t root[16] = {5}, salt[16], expected[16];

@@ -79,7 +79,8 @@ MEMFILE_API const char *memfile_strerror(int code);
 /* --------------------------------------------------------- the environment */
 
 /* Memory. block NULL: allocate; size 0: free and return NULL; else resize as
- * realloc does. Must be callable from any thread. */
+ * realloc does. Blocks are aligned to 8 bytes at least, as those of malloc are.
+ * Must be callable from any thread. */
 typedef struct memfile_allocator {
     void *(*reallocate)(void *context, void *block, size_t size);
     void *context;

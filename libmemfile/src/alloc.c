@@ -96,7 +96,7 @@ mf_mem mf_limiter_init(mf_limiter *limiter, const mf_mem *base, uint64_t limit)
 struct mf_arena_chunk {
     struct mf_arena_chunk *next;
     size_t used, size;
-    uint64_t data[];
+    _Alignas(8) uint8_t data[]; /* a 32-bit machine may ask less of a uint64_t */
 };
 
 void mf_arena_init(mf_arena *arena, const mf_mem *mem)
@@ -127,7 +127,7 @@ void *mf_arena_alloc(mf_arena *arena, size_t size)
         arena->chunks = c;
         arena->total += wanted;
     }
-    void *p = (uint8_t *)c->data + c->used;
+    void *p = c->data + c->used;
     c->used += size;
     return p;
 }

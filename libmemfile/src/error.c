@@ -23,6 +23,7 @@ static void tidy(memfile_error *err)
         err->message[last - 1] = '\0';
 }
 
+MF_PRINTF(5, 0)
 static void fill(memfile_error *err, int code, uint64_t offset, int system_errno, const char *format, va_list args)
 {
     if (!err)
