@@ -78,12 +78,18 @@ int run_list(args *a)
         rc = memfile_list(mf, &filter, &cursor);
     size_t width = terminal_width();
     uint64_t shown = 0;
+    int lost = EXIT_DONE;
     while (rc == MEMFILE_OK && (rc = memfile_cursor_next(cursor, &entry)) == MEMFILE_OK) {
         shown++;
         if (arg_flag(a, "json")) {
             const char *json;
             size_t length;
             rc = memfile_entry_json(mf, entry, UINT64_MAX, &json, &length);
+            if (rc == MEMFILE_E_DAMAGED) { /* this one is lost; the others are not */
+                lost = lost ? lost : report(path, memfile_last_error(mf));
+                rc = MEMFILE_OK;
+                continue;
+            }
             if (rc == MEMFILE_OK)
                 fwrite(json, 1, length, stdout), putchar('\n');
         } else {
@@ -92,7 +98,7 @@ int run_list(args *a)
         if (ferror(stdout))
             break;
     }
-    code = rc < 0 ? report(path, memfile_last_error(mf)) : shown ? EXIT_DONE : EXIT_NOTHING;
+    code = rc < 0 ? report(path, memfile_last_error(mf)) : lost ? lost : shown ? EXIT_DONE : EXIT_NOTHING;
     memfile_cursor_close(cursor);
     memfile_close(mf);
     return finish_output(code);
