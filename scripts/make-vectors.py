@@ -221,7 +221,235 @@ def segment():
     bad("empty-body", "4.3", "A body of no bytes has no Head_Length.", f)
 
 
-SECTIONS = [header, segment]
+# --- 4.3 Codecs -------------------------------------------------------------------------------
+
+COMPRESSED = "28b52ffd600800ed0000b05468652073616d6520776f72647320616761696e2e200100de49cd26"
+LONG = "The same words again. " * 12          # 264 bytes
+
+
+def codec():
+    def good(name, spec, why, **more):
+        text = more.pop("text", LONG)
+        f = batch([note("b", text)], records=dict(codec=1, **more))
+        vector("good-" + name, spec, why, f)
+
+    raw = LONG.encode()
+    good("zstd-raw-block", "4.3", "A zstd frame of one raw block, single segment, content size of 2 bytes.",
+         stored=frame(raw))
+    good("zstd-size-4", "4.3", "The content size takes 4 bytes where 2 would do.",
+         stored=b"\x28\xb5\x2f\xfd\xa0" + u32(264) + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-size-8", "4.3", "The content size takes 8 bytes.", stored=b"\x28\xb5\x2f\xfd\xe0" + u64(264)
+         + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-window", "4.3", "The frame states a window of 1 KiB beside its content size.",
+         stored=b"\x28\xb5\x2f\xfd\x40\x00" + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-rle", "4.3", "A frame of one RLE block.", text="e" * 3000, stored=frame(b"e", rle=3000, stated=3000))
+    good("zstd-two-blocks", "4.3", "A frame of two blocks.",
+         stored=frame(raw)[:7] + (100 << 3).to_bytes(3, "little") + raw[:100] + (164 << 3 | 1).to_bytes(3, "little") + raw[100:])
+    good("zstd-compressed", "4.3", "A frame of a compressed block, as zstd 1.5.4 made it at level 19.",
+         stored=bytes.fromhex(COMPRESSED))
+    f = three([note("b", LONG)], codec=1)
+    vector("good-zstd-inline", "4.3", "The content of an inline block may be compressed too.", f)
+
+    def bad(name, why, stored, kept="a z", **more):
+        f = batch([note("b", LONG)], records=dict(codec=1, stored=stored), **more)
+        vector("bad-zstd-" + name, "4.3", why, f, kept=kept)
+
+    bad("no-size", "The frame does not state its content size.", frame(raw, size=False, window=0x50))
+    bad("size-less", "The frame states 263 bytes, Raw_Length is 264.", frame(raw, stated=263))
+    bad("size-more", "The frame states 265 bytes; it holds and Raw_Length says 264.", frame(raw, stated=265))
+    bad("content-less", "The frame states 264 bytes and holds 260.", frame(raw[:260], stated=264))
+    bad("checksum", "The frame carries a checksum, which is right.", frame(raw, checksum=True))
+    bad("checksum-wrong", "The frame carries a checksum, which is wrong.", frame(raw, checksum=True)[:-1] + b"\0")
+    bad("dictionary-id", "The frame names a dictionary.", frame(raw, dictionary=u32(77)))
+    bad("dictionary-id-zero", "The frame has a field of one byte for a dictionary id, and 0 in it.",
+        frame(raw, dictionary=u8(0)))
+    bad("skippable", "A skippable frame stands in place of a frame.", b"\x50\x2a\x4d\x18" + u32(264) + raw)
+    bad("skippable-behind", "A skippable frame follows the frame.", frame(raw) + b"\x50\x2a\x4d\x18" + u32(4) + b"more")
+    bad("skippable-before", "A skippable frame stands before the frame.",
+        b"\x50\x2a\x4d\x18" + u32(4) + b"more" + frame(raw))
+    bad("legacy", "The magic of zstd 0.7.", frame(raw, magic=b"\x27\xb5\x2f\xfd"))
+    bad("two-frames", "Two frames, of 132 bytes each.", frame(raw[:132]) + frame(raw[132:]))
+    bad("trailing", "One byte stands behind the frame.", frame(raw) + b"\0")
+    bad("cut", "The frame lacks its last byte.", frame(raw)[:-1])
+    bad("no-last-block", "No block of the frame is the last.", frame(raw, last=False))
+    bad("magic", "No zstd frame at all.", b"BZh9" + frame(raw)[4:])
+    bad("empty", "Codec 1 and no frame.", b"")
+    bad("reserved-block", "A block of the reserved type 3.",
+        frame(raw)[:7] + (264 << 3 | 7).to_bytes(3, "little") + raw)
+    bad("reserved-bit", "The reserved bit of the frame's descriptor is set.",
+        frame(raw)[:4] + bytes((frame(raw)[4] | 8,)) + frame(raw)[5:])
+    bad("bomb", "RLE blocks that stand for 64 MiB; the frame states 264 bytes. A reader must not write more.",
+        frame(b"e", rle=1 << 26, stated=264))
+    bad("bomb-stated", "The frame states 4 GiB − 1, Raw_Length 264.", frame(b"e", rle=1 << 20, stated=0xFFFFFFFF))
+    f = batch([note("b", "")], change={"Codec": u8(1)})
+    vector("bad-codec-without-content", "4.3", "Raw_Length is 0, so that the codec must be 0.", f, kept="a z")
+    f = batch([note("b", "x" * 600)], change={"Codec": u8(1), "Codec_Parameter": u32(5)},
+              records=dict(stored=frame(b"x", rle=600, stated=600)))
+    vector("bad-codec-1-parameter", "4.1", "Codec 1 with a Codec_Parameter.", f, kept="a z")
+    for name, type, why in (("type-9", 9, "Type 9 is reserved"), ("type-200", 200, "Type 200 is free for trials, "
+                            "with OPTIONAL set")):
+        f = batch(after=lambda f, type=type: f.segment(type, varint(1) + varint(1)))
+        vector(f"unsupported-{name}", "18", why + "; without OPTIONAL it must be understood. Verify says so; the entries "
+               "can be read by the index.", f, read="sound", recover="nothing")
+    for name, flags, why in (("", 2, "OPTIONAL is set"), ("-derived", 6, "OPTIONAL and DERIVED are set")):
+        f = batch(after=lambda f, flags=flags: f.segment(200, varint(1) + varint(1) + b"hidden", b"what?", flags=flags))
+        vector(f"good-optional{name}", "18", f"A segment of the unknown type 200; {why}, so that readers ignore it.", f)
+    f = batch(before=lambda f: f.segment(KEYS, b"no slots"))
+    vector("bad-keys-in-plain", "5", "KEYS in a file that is not sealed.", f)
+    for name, flags in (("flag-32", 0x20), ("flag-64", 0x40)):
+        f = batch(change={"Flags": u8(flags)})
+        vector("unsupported-records-" + name, "4.2", "A reserved bit of Flags, on RECORDS.", f, kept="a", read="newer",
+               recover="nothing")
+    f = batch(change={"Codec": u8(3)})
+    vector("unsupported-records-codec", "4.2", "Codec 3, on RECORDS.", f, kept="a", read="newer", recover="nothing")
+
+
+# --- 6. Block ---------------------------------------------------------------------------------
+
+UUID = bytes.fromhex("00112233445566778899aabbccddeeff")
+
+
+def rich(id="b"):
+    return note(id, "A text.", kind="fact", scope=["x", "y"], key="k", time=[1_700_000_000, 3, 7],
+                tags=["t", "x"], links=[["to", "b"], ["x", UUID]], idempotency_key="once", expires=2_000_000_000,
+                title="In the rest.")
+
+
+def block_vectors():
+    def good(name, why, f, spec="6"):
+        vector("good-block-" + name, spec, why, f)
+
+    good("all-columns", "Every column but VECTOR and ERASED, in one row.", three([rich()]))
+    good("many-rows", "Rows of several masks, names and scopes in use by several.", batch(
+        [rich(), note("c", "no more than a text"), note("d", "", kind="fact", scope=["x"]),
+         note("e", "e", scope=[]), note("f", None, op=1, reason="gone"), note("b", "new", tags=[])]))
+    good("width-64", "Packed integers of Width 64 with Base 0: not what a writer takes, but valid.",
+         three([rich()], {"TEXT": ints([7], 64, 0)}), "1.5")
+    good("width-3", "Masks of Width 12 that span bytes.", batch(
+        [rich(), note("c", "1"), note("d", "2"), note("e", "3")], {"TEXT": ints([7, 1, 1, 1], 3, 0)}), "1.5")
+    good("width-63", "Packed integers of Width 63.", three([rich()], {"REST": ints([len(rich().rest)], 63, 0)}), "1.5")
+    good("prefix-unused", "Front coding that does not use the common prefix.",
+         batch([note("same1", "1"), note("same2", "2")], {"Ids.Prefixes": ints([0, 0]), "Ids.Suffix_Lengths": ints([5, 5]),
+                                                          "Ids.Suffixes": b"same1same2"}), "1.6")
+    good("id-hex-as-text", "An id of hexadecimal digits stored as text (class 2).",
+         three([note("b1b2", "x")], {"Ids.Classes": ints([2]), "Ids.Suffix_Lengths": ints([4]), "Ids.Suffixes": b"b1b2"}),
+         "6.3")
+    good("ids", "Ids of class 0, 1 and 2, among them digits of odd number and in upper case.",
+         batch([note(UUID, "0"), note("b1b2", "1"), note("b1b", "2"), note("B1B2", "3"),
+                note("00112233-4455-6677-8899-AABBCCDDEEFF", "4"), note("é", "5"), note("x" * 255, "6")]), "6.3")
+    good("link-forward", "A link to a later row of the block and to its own row, by position.",
+         batch([note("b", "x", links=[["to", "c"], ["self", "b"]]), note("c", "y")]), "6.3")
+    good("link-by-bytes", "Links to rows of the block that are stored by their bytes.",
+         batch([note("b", "x", links=[["to", "c"], ["self", "b"]]), note("c", "y")], records=dict(link_rows=False)), "6.3")
+    good("names-unused", "Names holds a text that no row uses.",
+         three([note("b", "x")], block_options=dict(names=["never"])))
+    good("times", "The first and the last second, and fractions of 1 to 9 digits with zeros at both ends.",
+         batch([note(f"b{i}", "x", time=t) for i, t in enumerate(
+             [-62_167_219_200, 253_402_300_799, [0, 1, 0], [-1, 9, 999_999_999], [1, 9, 0], [1, 5, 100], 951_782_400])]), "6.4")
+    f = File()
+    f.commit()
+    f.commit([note(f"n{i:04}", "") for i in range(4096)])
+    vector("good-block-4096-rows", "6.2", "As many rows as a block may have.", f)
+
+    def bad(name, why, change, spec="6.2", entries=None, kept="a z", **more):
+        f = batch(entries or [rich()], change, **more)
+        vector("bad-block-" + name, spec, why, f, kept=kept)
+
+    bad("width-65", "A Width of 65 bits.", {"TEXT": u8(65) + varint(7) + bytes(9)}, "1.5")
+    bad("unused-bits", "The unused bits of a packed list are not 0.", {"TEXT": u8(3) + varint(0) + b"\x0f"}, "1.5")
+    bad("sum-above-2-64", "Base and packed value add up to 2^64.",
+        {"TEXT": u8(3) + varint((1 << 64) - 1) + b"\1"}, "1.5")
+    bad("base-long", "A Base that is not in its shortest form.", {"TEXT": u8(0) + b"\x87\0"}, "1.2")
+    bad("ints-cut", "A packed list that goes beyond the head.", {"Masks": u8(64) + varint(0) + bytes(7), "Names.Count": b"",
+        "Names.Prefixes": b"", "Names.Suffix_Lengths": b"", "Names.Suffixes": b"", "Scopes.Count": b"", "Scopes.Lengths": b"",
+        "Scopes.Names": b"", "Ids.Classes": b"", "Ids.Prefixes": b"", "Ids.Suffix_Lengths": b"", "Ids.Suffixes": b"",
+        "KIND": b"", "SCOPE": b"", "KEY.Prefixes": b"", "KEY.Suffix_Lengths": b"", "KEY.Suffixes": b"", "TIME.First": b"",
+        "TIME.Digits": b"", "TIME.Fractions": b"", "TEXT": b"", "TAGS.Counts": b"", "TAGS.Names": b"", "LINKS.Counts": b"",
+        "LINKS.Names": b"", "LINKS.Classes": b"", "LINKS.Prefixes": b"", "LINKS.Suffix_Lengths": b"",
+        "LINKS.Suffixes": b"", "LINKS.Rows": b"", "IDEMPOTENCY_KEY.Prefixes": b"", "IDEMPOTENCY_KEY.Suffix_Lengths": b"",
+        "IDEMPOTENCY_KEY.Suffixes": b"", "EXPIRES.First": b"", "EXPIRES.Digits": b"", "REST": b"", "Block.End": b""}, "1.5")
+    bad("rows-0", "Row_Count 0.", {"Row_Count": varint(0)})
+    bad("rows-4097", "Row_Count 4097, with masks of Width 0 that say so cheaply.",
+        {"Row_Count": varint(4097), "Masks": u8(0) + varint(1 << 4)})
+    bad("rows-2-40", "Row_Count 2^40, with masks of Width 0.", {"Row_Count": varint(1 << 40), "Masks": u8(0) + varint(16)})
+    f = batch(change={"Masks": ints([1 << 12 | 1 << M_TEXT])})
+    vector("unsupported-block-mask", "6.2", "Bit 12 of Masks is of a newer version.", f, kept="a", read="newer",
+           recover="nothing")
+    bad("erased-and-text", "A row with ERASED and TEXT.", {"Masks": ints([1 << M_ERASED | 1 << M_TEXT]), "ERASED": bytes(32)},
+        entries=[note("b", "x")])
+    bad("names-65536", "65,536 Names.", {"Names.Count": varint(65_536)})
+    bad("names-2-32", "2^32 Names.", {"Names.Count": varint(1 << 32)})
+    f = batch([note("b", "x", kind="t", tags=["t"])], {"Names.Count": varint(2), "Names.Prefixes": ints([0, 1]),
+              "Names.Suffix_Lengths": ints([1, 0]), "Names.Suffixes": b"t", "TAGS.Names": ints([1])})
+    vector("bad-block-names-twice", "6.2", "A text stands twice in Names. The rows can be read.", f)
+    bad("names-utf8", "A name that is no valid UTF-8.", {"Names.Suffixes": b"\xff"}, "1.4", [note("b", "x", kind="k")])
+    bad("prefix-too-long", "A prefix longer than the string before.", {"Names.Prefixes": ints([0, 2])}, "1.6",
+        [note("b", "x", tags=["t", "u"])])
+    bad("prefix-first", "The first string has a prefix.", {"Names.Prefixes": ints([1])}, "1.6", [note("b", "x", kind="k")])
+    bad("strings-bomb", "Front-coded ids of 100 rows, each 1024 bytes longer than the one before: above 4 MiB when "
+        "written out.", {"Ids.Classes": u8(0) + varint(2), "Ids.Prefixes": u8(20) + varint(0) + packed(
+            [i * 1024 for i in range(100)], 20), "Ids.Suffix_Lengths": u8(0) + varint(1024),
+            "Ids.Suffixes": b"i" * 102_400}, entries=[note(f"b{i}", "") for i in range(100)])
+    bad("scopes-twice", "A scope stands twice in Scopes. The rows can be read.", {"Scopes.Count": varint(2), "Scopes.Lengths": ints([1, 1]),
+        "Scopes.Names": ints([0, 0])}, entries=[note("b", "x", scope=["s"])], kept=None)
+    bad("scope-33", "A scope of 33 names.", None, "7.1", [note("b", "x", scope=[f"s{i}" for i in range(33)])])
+    bad("scopes-sum", "The lengths of scopes add up to more than 2^20.", {"Scopes.Lengths": ints([(1 << 20) + 1])},
+        entries=[note("b", "x", scope=["s"])])
+    for name, part, entry in (("kind", "KIND", note("b", "x", kind="k")), ("scope", "SCOPE", note("b", "x", scope=["s"])),
+                              ("scope-name", "Scopes.Names", note("b", "x", scope=["s"])),
+                              ("tag", "TAGS.Names", note("b", "x", tags=["t"])),
+                              ("relation", "LINKS.Names", note("b", "x", links=[["r", "q"]]))):
+        bad(f"{name}-position", "A position behind the end of its table.", {part: ints([1])}, entries=[entry])
+    bad("kind-empty", "A kind of 0 bytes.", None, "7.1", [note("b", "x", kind="")])
+    bad("kind-256", "A kind of 256 bytes.", None, "7.1", [note("b", "x", kind="k" * 256)])
+    bad("key-empty", "A key of 0 bytes.", None, "7.1", [note("b", "x", key="")])
+    bad("key-1025", "A key of 1025 bytes.", None, "7.1", [note("b", "x", key="k" * 1025)])
+    bad("idempotency-key-1025", "An idempotency key of 1025 bytes.", None, "7.1", [note("b", "x", idempotency_key="k" * 1025)])
+    bad("tags-257", "257 tags.", None, "7.1", [note("b", "x", tags=["t"] * 257)])
+    bad("links-1025", "1025 links.", None, "7.1", [note("b", "x", links=[["r", "b"]] * 1025)])
+    bad("tags-sum", "The counts of tags add up to more than 2^20.", {"TAGS.Counts": ints([(1 << 20) + 1])},
+        entries=[note("b", "x", tags=["t"])])
+    bad("key-utf8", "A key that is no valid UTF-8.", {"KEY.Suffixes": b"\xc0\x80"}, "1.4", [note("b", "x", key="ab")])
+    bad("text-utf8", "A text with a surrogate.", {"Texts": b"\xed\xa0\x80"}, "1.4", [note("b", "abc")])
+    bad("text-overlong", "A text with an overlong form.", {"Texts": b"\xc1\x81"}, "1.4", [note("b", "ab")])
+    bad("text-beyond", "A text that goes beyond the content.", {"TEXT": ints([4])}, entries=[note("b", "abc")])
+    bad("text-left", "Bytes are left in the content.", {"TEXT": ints([2])}, entries=[note("b", "abc")])
+    bad("column-left", "Bytes are left in the head.", {"Block.End": b"\0"})
+    bad("text-32769", "An inline text of 32,769 bytes.", None, "7.2", [note("b", "x" * 32_769)],
+        records=dict(codec=1, stored=frame(b"x", rle=32_769, stated=32_769)))
+    for name, classes, stored, why in (
+            ("class-4", 4, b"q", "Class 4."), ("class-3", 3, None, "Class 3, which only targets of links may have."),
+            ("class-0-short", 0, UUID[:15], "Class 0 with 15 bytes."), ("class-0-long", 0, UUID + b"!", "Class 0 with 17 bytes."),
+            ("empty-hex", 1, b"", "Class 1 with no bytes: an id of 0 bytes."), ("empty-text", 2, b"", "An id of 0 bytes."),
+            ("hex-256", 1, bytes(128), "Class 1 with 128 bytes: an id of 256 digits."),
+            ("text-256", 2, b"x" * 256, "An id of 256 bytes."), ("utf8", 2, b"\xff", "An id that is no valid UTF-8."),
+            ("uuid-as-text", 2, b"00112233-4455-6677-8899-aabbccddeeff", "A lower-case UUID as text (7.3).")):
+        change = {"Ids.Classes": ints([classes])}
+        if stored is None:
+            change |= {"Ids.Prefixes": b"", "Ids.Suffix_Lengths": b"", "Ids.Suffixes": b"", "Ids.Rows": ints([0])}
+        else:
+            change |= {"Ids.Suffix_Lengths": ints([len(stored)]), "Ids.Suffixes": stored}
+        bad("id-" + name, why, change, "6.3", [note("b", "x")])
+    bad("target-row", "A target's row that the block does not have.", {"LINKS.Rows": ints([1])}, "6.3",
+        [note("b", "x", links=[["r", "b"]])])
+    for name, time, why in (("digits-10", [1, 10, 5], "10 digits."), ("fraction", [1, 2, 100], "A fraction of 100 in 2 digits."),
+                            ("above", 253_402_300_800, "A second behind the year 9999."),
+                            ("below", -62_167_219_201, "A second before the year 0000."),
+                            ("fraction-2-64", [1, 9, (1 << 64) - 1], "A fraction of 2^64 − 1.")):
+        bad("time-" + name, why, None, "6.4", [note("b", "x", time=time)])
+    bad("time-wrap", "Differences of times that go beyond 64 bits.", {"TIME.Differences": ints([(1 << 64) - 2])}, "6.4",
+        [note("b", "x", time=-5), note("c", "y", time=5)])
+    bad("first-entry", "First_Entry of RECORDS is not the number of entries before it.", {"RECORDS.First_Entry": varint(2)}, "5")
+    bad("first-entry-less", "First_Entry of RECORDS names an entry that stands before.",
+        {"RECORDS.First_Entry": varint(0)}, "5")
+
+
+def packed(values, width):
+    return sum(v << i * width for i, v in enumerate(values)).to_bytes((len(values) * width + 7) // 8, "little")
+
+
+
+SECTIONS = [header, segment, codec, block_vectors]
 
 
 def main():

@@ -558,7 +558,7 @@ class File:
                 found.append((3, self.hash(1, prefix + string(f[KEY])), n))
             if f.get(TIME) is not None:
                 seconds = f[TIME][0] if isinstance(f[TIME], list) else f[TIME]
-                found.append((4, seconds + 62_167_219_200, n))
+                found.append((4, max(0, seconds + 62_167_219_200), n))
             if f.get(KIND) is not None:
                 found.append((5, self.hash(2, f[KIND].encode()), n))
             for tag in f.get(TAGS) or []:
