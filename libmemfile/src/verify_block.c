@@ -47,10 +47,10 @@ static int check_tables(const mf_block *b, mf_arena *arena)
 static int check_vector(const mf_record *r, mf_slice part)
 {
     uint8_t hash[32];
-    if (part.length == 0)
-        return 0; /* dropped, or none */
-    if (!r->has_embedding || part.length != r->embedding_count * (r->embedding_type == MF_VECTOR_F32 ? 4 : 8))
+    if (!mf_record_fits_vector(r, part))
         return -1;
+    if (part.length == 0)
+        return 0;
     mf_digest(hash, MF_LABEL_PART, part.data, part.length);
     return memcmp(hash, r->embedding_hash, 32) == 0 ? 0 : -1;
 }
