@@ -449,7 +449,201 @@ def packed(values, width):
 
 
 
-SECTIONS = [header, segment, codec, block_vectors]
+# --- 7. Entry ---------------------------------------------------------------------------------
+
+def nested(depth, empty=()):
+    value = list(empty)
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def pair(key, value):
+    return cbor(key) + (value if isinstance(value, bytes) else cbor(value))
+
+
+def core():
+    def good(name, why, entry, spec="7.1", **more):
+        vector("good-" + name, spec, why, batch([entry], **more))
+
+    def bad(name, why, rest=None, spec="7.1", entry=None, kept="a z", expect=None, read=None, recover=None, **more):
+        """A rest of these bytes, or an entry; the leaf is that of the core that a careless reader would rebuild."""
+        entry = entry or note("b", "x", rest=rest, core=careless(rest))
+        kind = "unsupported-core-" if expect == "newer" else "bad-core-"
+        vector(kind + name, spec, why, batch([entry], **more), kept=kept, expect=expect, read=read, recover=recover)
+
+    def careless(rest):
+        pairs, at = [b"\x01\x61b", b"\x06\x61x"], 0
+        try:
+            while at < len(rest):
+                end = skip(rest, skip(rest, at))
+                pairs.append(rest[at:end])
+                at = end
+        except (IndexError, KeyError, RecursionError):
+            pairs.append(rest[at:])
+        return cbor_head(5, len(pairs)) + b"".join(sorted(pairs))
+
+    title = pair(TITLE, "t")
+    # good
+    leaf = bytes(range(32))
+    good("core-all-fields", "Every field but data, content and embedding.", note(
+        "b", "x", kind="k", scope=["s"], key="key", time=0, media_type="text/markdown", title="t", tags=["g"],
+        links=[["r", "q"]], meta={"m": 1}, recorded=[1, 1, 5], valid_from=2, valid_to=3, expires=4_102_444_800,
+        source="src", actor="act", session="ses", model="mod", derived_from=["q", UUID], idempotency_key="i",
+        confidence=0.5, importance=1, pinned=False, status="open", supersedes=[leaf], reason="r"))
+    good("core-nulls", "Null in every field that may hold it.", note("b", "x", **{
+        name: None for name in FIELDS if name not in ("op", "id", "text", "data", "content", "embedding")}), "7.3")
+    good("core-data", "Inline data of all byte values, with a media type.", note(
+        "b", None, data=bytes(range(256)), media_type="application/octet-stream"))
+    for n in range(4):
+        good(f"json-base64-{n}", f"Data of {n} bytes: padding of base64.", note("b", None, data=b"\xfb\xff\xfe"[:n]), "7.7")
+    good("core-empty-text", "A text of 0 bytes is not an absent one.", note("b", ""))
+    good("core-empty-lists", "Empty lists of tags, links, scope, derived_from and supersedes, an empty meta, an empty title.",
+         note("b", "x", tags=[], links=[], scope=[], derived_from=[], supersedes=[], meta={}, title=""))
+    good("core-forget", "op 1, forget, without a body; it supersedes.", note("a", None, op=1, reason="asked to"))
+    good("core-forget-with-text", "op forget may carry a text.", note("a", "why it was wrong", op=1), "7.2")
+    good("core-op-7", "An op that this version does not name is a number.", note("b", None, op=7), "7.7")
+    good("core-op-large", "The largest op that the registry could give out.", note("b", None, op=1 << 32), "7.7")
+    good("core-unknown-field", "Integer keys 31 and 2^63 − 1, which are kept.", note(
+        "b", "x", fields={31: [1, "two"], (1 << 63) - 1: None}), "7.5")
+    good("core-extensions", "Extensions: text keys, among them the empty one and one that is `content`.", note(
+        "b", "x", fields={"": 1, "content": "c", "x-y": {"deep": [None]}, "é": 1.5}), "7.1")
+    good("core-extensions-1024", "As many extensions as an entry may have.", note(
+        "b", "x", fields={f"{i:x}": 0 for i in range(1024)}), "19")
+    good("core-depth-32", "Arrays nested 32 deep in meta.", note("b", "x", meta={"m": nested(31)}), "7.4")
+    good("core-extension-depth-32", "An extension nested 32 deep.", note("b", "x", fields={"e": nested(32)}), "7.4")
+    good("core-meta-integers", "The least and the greatest integers of 7.4.", note(
+        "b", "x", meta={"a": -(1 << 64), "b": (1 << 64) - 1, "c": -1, "d": 23, "e": 24, "f": 1 << 32}), "7.4")
+    good("core-floats", "Floats of all three widths: subnormal, greatest, −0.0, and 1.0, which is no integer.", note(
+        "b", "x", meta={"half": [0.0, -0.0, 1.0, 65504.0, 5.960464477539063e-08], "single": [0.10000000149011612, 3.4028234663852886e+38, 1.401298464324817e-45],
+                        "double": [0.1, 1.7976931348623157e+308, 5e-324, 1e16, 1e22, 1e23, 123456789012345680.0]}), "7.7")
+    good("core-numbers", "confidence as a float and importance as an integer.", note("b", "x", confidence=1.0, importance=-7))
+    good("core-text-escapes", "A text with U+0000, controls, quotes, U+2028 and characters behind U+FFFF.",
+         note("b", "\0\1\x1f\x7f\"\\/\u2028\u2029\ufeff\U0001F600\ufffd"), "7.7")
+    good("core-text-32768", "A text of 32,768 bytes, the longest inline one.", note("b", "x" * 32_768),
+         records=dict(codec=1, stored=frame(b"x", rle=32_768, stated=32_768)))
+    good("core-id-255", "An id of 255 bytes, a key of 1024, a kind of 255.", note("i" * 255, "x", key="k" * 1024, kind="k" * 255))
+    good("core-scope-32", "32 names in a scope, 256 tags, and the same tag twice.", note(
+        "b", "x", scope=[f"s{i}" for i in range(32)], tags=["t"] * 2 + [f"t{i}" for i in range(254)]))
+    good("core-links-1024", "1024 links.", note("b", "x", links=[["r", "q"]] * 1024))
+    good("core-uuid-upper", "A UUID in upper case is text.", note("00112233-4455-6677-8899-AABBCCDDEEFF", "x"), "7.3")
+    good("core-uuid-links", "UUIDs as id, target and derived_from.", note(
+        UUID, "x", links=[["r", UUID], ["s", bytes(16)]], derived_from=[UUID]), "7.7")
+    good("core-kind-in-rest", "kind, tags and time stand in the rest, though a column could hold them: 7.6 binds writers.",
+         note("b", "x", kind="k", tags=["t"], time=5, in_rest=(KIND, TAGS, TIME)), "7.6")
+    for name, kind, values, form in (("f32", 1, [0.5, -0.0, 1.5e-45, 3.4028235e38, 0.1], "<5f"),
+                                     ("f64", 2, [0.1, 1e300, -0.0, 5e-324], "<4d")):
+        part = struct.pack(form, *values)
+        entry = note("b", "x", embedding=["space", kind, len(values), blake("memfile1.part", part)], part=part)
+        entry.values = values if kind == 2 else [0.5, -0.0, 1e-45, 3.4028235e38, 0.1]
+        good(f"vector-{name}", f"A vector of {len(values)} values of type {kind}.", entry, "11.5")
+    part = struct.pack("<2f", 1, 2)
+    good("vector-dropped", "An embedding whose part was dropped: it has no values.", note(
+        "b", "x", embedding=["space", 1, 2, blake("memfile1.part", part)]), "7.6")
+
+    # values
+    bad("order", "Keys of the rest are not in order.", pair(SOURCE, "s") + title)
+    bad("duplicate", "A key stands twice in the rest.", title + title)
+    bad("in-column-too", "text stands in its column and in the rest.", pair(TEXT, "y"), "7.6")
+    bad("id-in-rest", "id stands in the rest.", pair(ID, "y"), "7.6")
+    bad("long-integer", "An integer that is not in its shortest form.", pair(CONFIDENCE, b"\x18\x05"))
+    bad("long-key", "A key that is not in its shortest form.", b"\x18\x0a\x61t")
+    bad("long-length", "A length that is not in its shortest form.", pair(TITLE, b"\x78\x01t"))
+    bad("long-float", "1.5 as a 32-bit float.", pair(CONFIDENCE, b"\xfa\x3f\xc0\0\0"))
+    bad("long-double", "0.5 as a 64-bit float.", pair(CONFIDENCE, b"\xfb" + struct.pack(">d", 0.5)))
+    bad("nan", "NaN.", pair(META, b"\xa1\x61n\xf9\x7e\0"), "7.4")
+    bad("infinity", "Infinity.", pair(META, b"\xa1\x61n\xf9\x7c\0"), "7.4")
+    bad("nan-confidence", "confidence is NaN.", pair(CONFIDENCE, b"\xf9\x7e\0"))
+    bad("indefinite-text", "A text of indefinite length.", pair(TITLE, b"\x7f\x61t\xff"))
+    bad("indefinite-array", "An array of indefinite length.", pair(META, b"\xa1\x61n\x9f\xff"))
+    bad("indefinite-map", "A map of indefinite length.", pair(META, b"\xbf\xff"))
+    bad("tag", "A tagged value.", pair(META, b"\xa1\x61n\xc1\0"), "7.4")
+    bad("undefined", "undefined.", pair(META, b"\xa1\x61n\xf7"), "7.4")
+    bad("simple", "A simple value of one byte.", pair(META, b"\xa1\x61n\xf8\x20"), "7.4")
+    bad("reserved-info", "Additional information 28.", pair(CONFIDENCE, b"\x1c"))
+    bad("bytes-in-meta", "A byte string in meta.", pair(META, {"n": b"x"}), "7.4")
+    bad("bytes-in-extension", "A byte string in an extension.", pair("e", b"\x41x"), "7.4")
+    bad("number-key-in-meta", "A map in meta with an integer as key.", pair(META, {1: 2}), "7.4")
+    bad("meta-order", "Keys of meta out of order.", pair(META, b"\xa2\x61b\0\x61a\0"))
+    bad("meta-duplicate", "A key stands twice in meta.", pair(META, b"\xa2\x61a\0\x61a\1"))
+    bad("meta-array", "meta is an array.", pair(META, []))
+    bad("depth-33", "Arrays nested 33 deep in a member of meta.", pair(META, {"m": nested(33)}), "7.4")
+    bad("extension-depth-33", "An extension nested 33 deep.", pair("e", nested(33)), "7.4")
+    bad("depth-10000", "Arrays nested 10,000 deep: nobody may recurse that far.", pair("e", b"\x81" * 10_000 + b"\0"), "7.4")
+    bad("array-of-2-32", "An array that says it has 2^32 items.", pair(META, b"\xa1\x61n\x9a\xff\xff\xff\xff"))
+    bad("text-of-2-63", "A text that says it has 2^63 bytes.", pair(TITLE, b"\x7b\x80\0\0\0\0\0\0\0"))
+    bad("cut", "The rest ends in the middle of a value.", pair(TITLE, b"\x62t"))
+    bad("key-without-value", "The rest ends behind a key.", cbor(TITLE))
+    bad("title-utf8", "A title that is no valid UTF-8.", pair(TITLE, b"\x61\xff"))
+    bad("title-number", "title is a number.", pair(TITLE, 1))
+    bad("byte-key", "A key that is a byte string.", b"\x41t\1")
+    bad("null-key", "A key that is null.", b"\xf6\1")
+    bad("extensions-1025", "1025 extensions.", b"".join(sorted(pair(f"{i:x}", 0) for i in range(1025))), "19")
+    bad("field-2-63", "An integer key of 2^63.", pair(1 << 63, 1), "7.5")
+    bad("must-understand", "A negative integer key: who does not know it refuses the entry.", pair(-1, 1), "7.5",
+        expect="newer", read="newer", kept="a", recover="nothing")
+    # fields
+    for name, rest, why in (
+            ("op-0", pair(OP, 0), "op 0 is never written."), ("op-null", pair(OP, None), "op is null."),
+            ("op-negative", pair(OP, -1), "op is negative."), ("op-text", pair(OP, "forget"), "op is a text."),
+            ("scope-number", pair(SCOPE, [1]), "A scope of numbers."),
+            ("tags-null", pair(TAGS, ["t", None]), "A tag is null."),
+            ("media-type-list", pair(MEDIA_TYPE, []), "media_type is a list."),
+            ("links-form", pair(LINKS, [["r"]]), "A link without target."),
+            ("links-id-15", pair(LINKS, [["r", bytes(15)]]), "A link to 15 bytes."),
+            ("links-uuid-text", pair(LINKS, [["r", id_text(UUID)]]), "A target that is a lower-case UUID as text."),
+            ("derived-from", pair(DERIVED_FROM, [""]), "derived_from with an id of 0 bytes."),
+            ("derived-from-1025", pair(DERIVED_FROM, ["q"] * 1025), "derived_from with 1025 ids."),
+            ("pinned", pair(PINNED, 1), "pinned is a number."),
+            ("confidence", pair(CONFIDENCE, "high"), "confidence is a text."),
+            ("confidence-list", pair(CONFIDENCE, [1]), "confidence is a list."),
+            ("supersedes-31", pair(SUPERSEDES, [bytes(31)]), "supersedes with a leaf of 31 bytes."),
+            ("recorded-digits-0", pair(RECORDED, [1, 0, 0]), "recorded with 0 digits, which has to be an integer."),
+            ("recorded-fraction", pair(RECORDED, [1, 1, 10]), "recorded with a fraction of 10 in one digit."),
+            ("recorded-above", pair(RECORDED, 253_402_300_800), "recorded behind the year 9999."),
+            ("recorded-float", pair(RECORDED, 1.5), "recorded is a float."),
+            ("embedding-null", pair(EMBEDDING, None), "embedding is null."),
+            ("embedding-type", pair(EMBEDDING, ["s", 3, 1, leaf]), "embedding of type 3."),
+            ("embedding-count-0", pair(EMBEDDING, ["s", 1, 0, leaf]), "embedding of 0 values."),
+            ("embedding-count", pair(EMBEDDING, ["s", 1, 16_385, leaf]), "embedding of 16,385 values."),
+            ("embedding-hash", pair(EMBEDDING, ["s", 1, 1, leaf[:31]]), "embedding with a hash of 31 bytes."),
+            ("data-too", pair(DATA, b"d"), "text and data.")):
+        bad(name, why, rest, "7.2" if name == "data-too" else "7.3" if "null" in name else "7.1")
+    for name, entry, why in (
+            ("no-body", note("b", None), "A put without text, data and content."),
+            ("text-null", note("b", None, fields={TEXT: None}), "text is null."),
+            ("data-32769", note("b", None, data=bytes(32_769)), "Inline data of 32,769 bytes."),
+            ("data-text", note("b", None, data="x"), "data is a text.")):
+        more = {}
+        if name == "data-32769":
+            more["records"] = dict(codec=1, stored=b"\x28\xb5\x2f\xfd\x60" + u16(len(entry.rest) - 256) + b"\x20\0\0"
+                                   + entry.rest[:4] + (32_769 << 3 | 3).to_bytes(3, "little") + b"\0")
+        bad(name, why, None, "7.2", entry, **more)
+    long = note("b", "x", title="t" * 262_144)
+    bad("too-long", "A core of more than 262,144 bytes.", None, "19", long, records=dict(codec=1, stored=
+        b"\x28\xb5\x2f\xfd\xa0" + u32(len(long.rest) + 1) + (7 << 3).to_bytes(3, "little") + b"x" + long.rest[:6]
+        + (131_072 << 3 | 2).to_bytes(3, "little") + b"t" + (131_072 << 3 | 3).to_bytes(3, "little") + b"t"))
+    # vectors
+    f4 = struct.pack("<2f", 1, 2)
+    hash4 = blake("memfile1.part", f4)
+    nan = struct.pack("<2f", 1, float("nan"))
+    for name, entry, why in (
+            ("hash", note("b", "x", embedding=["s", 1, 2, leaf], part=f4), "A vector part that has not the hash."),
+            ("length", note("b", "x", embedding=["s", 1, 3, hash4], part=f4), "A vector part of 2 values where 3 are named."),
+            ("alone", note("b", "x", part=f4), "A vector part without embedding."),
+            ("nan", note("b", "x", embedding=["s", 1, 2, blake("memfile1.part", nan)], part=nan), "A vector with NaN.")):
+        entry.values = [1.0, 2.0]
+        vector("bad-vector-" + name, "11.5", why, batch([entry]), kept=None if name == "hash" else "a z",
+               recover=2 if name == "hash" else None)
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.", embedding=["s", 1, 2, hash4])])
+    one = struct.pack("<f", 1)
+    f.commit([note("b", "x", embedding=["s", 1, 1, blake("memfile1.part", one)])])
+    vector("bad-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1.", f)
+
+
+SECTIONS = [header, segment, codec, block_vectors, core]
 
 
 def main():
