@@ -2002,6 +2002,7 @@ class Verifier:
             elif segment.type == HISTORY:
                 self.history(segment, commit)
         self.check_chain(commit.segment)
+        require(not commit.segment.flags & (F_OPTIONAL | F_DERIVED), "COMMIT that is OPTIONAL or DERIVED")
         prefix = self.stored if alone else chain.digest()
         self.objects.close()
 

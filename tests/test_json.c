@@ -386,11 +386,11 @@ static void single_floats_take_the_fewest_digits(void **state)
     static const struct {
         float v;
         const char *text;
-    } cases[] = {{0.1f, "0.1"}, {1.0f, "1.0"}, {0.5f, "0.5"}, {16777216.0f, "16777216"}, {0.3333333433f, "0.33333334"}, {1e-45f, "1e-45"}};
+    } cases[] = {{0.1f, "0.1"}, {1.0f, "1.0"}, {1e-45f, "1e-45"}, {0.5f, "0.5"}, {16777216.0f, "16777216"}, {0.3333333433f, "0.33333334"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         text[mf_json_print_float(text, cases[i].v)] = '\0';
         assert_true((float)strtod(text, NULL) == cases[i].v);
-        if (i != 3) /* which may as well be 1.6777216e+07 */
+        if (i != 4) /* which may as well be 1.6777216e+07 */
             assert_string_equal(text, cases[i].text);
     }
     uint64_t seed = 5;

@@ -67,7 +67,7 @@ static void json_comes_back_as_it_was(void **state)
         "{\"id\":\"a\",\"text\":\"x\",\"links\":[{\"rel\":\"r\",\"to\":\"01890a5d-ac96-774b-bcce-b302099a8057\"},{\"rel\":\"r\",\"to\":\"b\"}]}",
         "{\"id\":\"a\",\"data\":\"AAECAw==\",\"media_type\":\"image/png\"}",
         "{\"id\":\"a\",\"text\":\"x\",\"confidence\":0.9,\"importance\":1,\"pinned\":true}",
-        "{\"id\":\"a\",\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[0.1,-2.0,3.5e-09]}}",
+        "{\"id\":\"a\",\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[0.1,-2.0,3.5e-09,-0.0,1e-45]}}",
         "{\"id\":\"a\",\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[0.12345678901234568]}}",
         "{\"id\":\"a\",\"text\":\"x\",\"derived_from\":[\"b\",\"c\"],\"@31\":[1,{\"k\":2.5}],\"zz\":null,\"my own\":{\"x\":[[]]}}",
         "{\"op\":\"forget\",\"id\":\"a\",\"reason\":\"asked\"}",

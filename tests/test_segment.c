@@ -101,7 +101,7 @@ static void what_only_a_newer_version_knows_is_called_newer(void **state)
         int offset;
         uint8_t value;
         int code;
-    } cases[] = {{4, 0, MEMFILE_E_NEWER},  {4, 99, MEMFILE_E_NEWER}, {5, 0x10, MEMFILE_E_NEWER},
+    } cases[] = {{4, 0, MEMFILE_E_DAMAGED},  {4, 99, MEMFILE_E_NEWER}, {5, 0x10, MEMFILE_E_NEWER},
                  {6, 3, MEMFILE_E_NEWER},  {7, 1, MEMFILE_E_NEWER},  {44, 1, MEMFILE_E_DAMAGED}};
     mf_compressor c;
     mf_compressor_init(&c);

@@ -267,6 +267,9 @@ int memfile_entry_json(memfile *mf, const memfile_entry *e, uint64_t content_lim
     if (rc != MEMFILE_OK)
         return rc;
     mf->record->vector = mf_block_vector(e->block, e->row);
+    if (!mf_record_fits_vector(mf->record, mf->record->vector))
+        return mf_fail(&mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE, "the vector of entry %llu is not the one it names",
+                       (unsigned long long)e->number);
     if (mf->record->has_content) {
         mf_detached d = {mf->record->content_form, mf->record->content_length, {0}};
         memcpy(d.root, mf->record->content_root, 32);

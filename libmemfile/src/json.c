@@ -3,6 +3,7 @@
 
 #include <locale.h>
 #include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -529,15 +530,13 @@ void mf_json_put_string(mf_buffer *out, mf_slice s)
     out->length += (size_t)(p - start);
 }
 
-/* A float has a point or an exponent, so that 1 and 1.0 stay apart. */
-static size_t with_point(char *text, size_t n)
+/* SPEC 7.7: a float has a point or an exponent. How many characters that took. */
+static size_t put_point(char *text, size_t length)
 {
-    if (!strpbrk(text, ".eE")) {
-        text[n++] = '.';
-        text[n++] = '0';
-        text[n] = '\0';
-    }
-    return n;
+    if (strpbrk(text, ".eE"))
+        return 0;
+    memcpy(text + length, ".0", 3);
+    return 2;
 }
 
 void mf_json_put_double(mf_buffer *out, double v)
@@ -549,19 +548,19 @@ void mf_json_put_double(mf_buffer *out, double v)
         if (mf_strtod(text) == v)
             break;
     }
-    mf_put_bytes(out, text, with_point(text, n));
+    mf_put_bytes(out, text, n + put_point(text, n));
 }
 
 size_t mf_json_print_float(char out[40], float v)
 {
-    size_t n = print_number(out, 6, (double)v);
-    int precision = (float)mf_strtod(out) == v ? 1 : 7; /* below 6 it matters for the smallest only */
-    for (; precision <= 9; precision++) {
+    size_t n = 0;
+    /* Six digits are the fewest of all others, since trailing zeros are left out. */
+    for (int precision = v < FLT_MIN && v > -FLT_MIN ? 1 : 6; precision <= 9; precision++) {
         n = print_number(out, precision, (double)v);
         if ((float)mf_strtod(out) == v)
             break;
     }
-    return with_point(out, n);
+    return n + put_point(out, n);
 }
 
 static void put_integer(mf_buffer *out, unsigned major, uint64_t v)

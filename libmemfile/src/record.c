@@ -478,3 +478,18 @@ int mf_record_parse(mf_record *r, mf_slice core, int code, uint64_t offset, memf
                                                    : "the entry has neither text nor data");
     return MEMFILE_OK;
 }
+
+bool mf_record_fits_vector(const mf_record *r, mf_slice part)
+{
+    size_t width = r->embedding_type == MF_VECTOR_F32 ? 4 : 8;
+    if (part.length == 0)
+        return true; /* dropped, or none */
+    if (!r->has_embedding || part.length != r->embedding_count * width)
+        return false;
+    for (size_t i = 0; i < part.length; i += width) {
+        uint64_t exponent = width == 4 ? mf_load32(part.data + i) >> 23 & 0xff : mf_load64(part.data + i) >> 52 & 0x7ff;
+        if (exponent == (width == 4 ? 0xff : 0x7ff))
+            return false; /* not finite */
+    }
+    return true;
+}

@@ -62,6 +62,8 @@ unsigned mf_field_named(mf_slice name);
 /* Takes a core apart and checks all of SPEC 7. `code` is the class to report
  * for a core that is not valid (INVALID for input, DAMAGED for a file's). */
 int mf_record_parse(mf_record *record, mf_slice core, int code, uint64_t offset, memfile_error *err);
+/* Is a vector part of the type, count and kind of values that the record names? An empty one is, always. */
+bool mf_record_fits_vector(const mf_record *record, mf_slice part);
 
 /* Times as in SPEC 7.1. mf_time_parse: RFC 3339, UTC. */
 bool mf_time_parse(mf_time *out, const char *text, size_t length);

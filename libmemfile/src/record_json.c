@@ -46,6 +46,10 @@ static void put_embedding(mf_buffer *out, const mf_record *r)
 {
     mf_put_bytes(out, "{\"space\":", 9);
     mf_json_put_string(out, r->embedding_space);
+    if (r->vector.length == 0) { /* it was dropped */
+        mf_put_u8(out, '}');
+        return;
+    }
     mf_put_bytes(out, ",\"values\":[", 11);
     size_t width = r->embedding_type == MF_VECTOR_F32 ? 4 : 8;
     for (size_t i = 0; i * width + width <= r->vector.length; i++) {

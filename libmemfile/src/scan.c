@@ -231,6 +231,13 @@ static void start_again(mf_scan *sc)
     sc->generation = sc->store->generation;
 }
 
+/* Is it a block that is lost for good, not one that the index fails to lead to? The
+ * entries of the next one tell how many were in it. */
+static bool is_lost(const mf_scan *sc, int rc)
+{
+    return rc == MEMFILE_E_DAMAGED && sc->store->state->blocks;
+}
+
 /* Gives the pool as much as it takes. */
 static int feed(mf_scan *sc, memfile_error *err)
 {
@@ -268,20 +275,34 @@ static int feed(mf_scan *sc, memfile_error *err)
     return MEMFILE_OK;
 }
 
+/* The next block that is not lost; NULL at the end. */
+static int take(mf_scan *sc, mf_scan_slot **out, memfile_error *err)
+{
+    for (;;) {
+        if (sc->seeking) {
+            int rc = feed(sc, err);
+            if (rc < 0)
+                return rc;
+            sc->seeking = rc == MEMFILE_OK;
+        }
+        *out = (mf_scan_slot *)mf_pool_take(sc->pool);
+        if (!*out || !is_lost(sc, (*out)->rc))
+            return MEMFILE_OK;
+        sc->free_list[sc->free_slots++] = *out;
+    }
+}
+
 int mf_scan_next(mf_scan *sc, mf_scan_slot **out, memfile_error *err)
 {
+    mf_scan_slot *s = NULL;
     *out = NULL;
     if (sc->current) {
         sc->free_list[sc->free_slots++] = sc->current;
         sc->current = NULL;
     }
-    if (sc->seeking) {
-        int rc = feed(sc, err);
-        if (rc < 0)
-            return rc;
-        sc->seeking = rc == MEMFILE_OK;
-    }
-    mf_scan_slot *s = (mf_scan_slot *)mf_pool_take(sc->pool);
+    int rc = take(sc, &s, err);
+    if (rc != MEMFILE_OK)
+        return rc;
     if (sc->store->state->blocks) { /* gaps are what was lost */
         uint64_t here = s ? s->first_entry : sc->end;
         if (here > sc->next_entry && (!s || s->rc == MEMFILE_OK)) {

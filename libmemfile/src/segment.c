@@ -30,8 +30,11 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
     s->incarnation_tag = mf_load32(raw + 40);
     s->codec_parameter = mf_load32(raw + 44);
     s->body_checksum = mf_load64(raw + 48);
+    if (s->type == 0)
+        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "segment header at offset %llu has type 0, which is never valid",
+                       (unsigned long long)offset);
     bool known = (s->type >= MF_TYPE_RECORDS && s->type <= MF_TYPE_VOID) || s->type == MF_TYPE_SEALED;
-    if (s->type == 0 || (s->flags & ~MF_FLAGS_KNOWN) || raw[7] != 0 ||
+    if ((s->flags & ~MF_FLAGS_KNOWN) || raw[7] != 0 ||
         (s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED) ||
         (!known && !(s->flags & MF_FLAG_OPTIONAL)))
         return mf_fail(err, MEMFILE_E_NEWER, offset,

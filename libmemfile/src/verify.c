@@ -324,6 +324,23 @@ static int check_void(mf_verify *v, group_at_hand *h)
     return rc;
 }
 
+/* What is wrong with the flags, or with the type at this place, of a segment that is sound: SPEC 5. */
+static const char *misplaced(const mf_verify *v, const mf_segment *s)
+{
+    bool commit = s->flags & MF_FLAG_COMMIT, known = s->type <= MF_TYPE_VOID;
+    if (!commit && s->type == MF_TYPE_COMMIT)
+        return "a segment of type COMMIT without its flag";
+    if (!commit && (s->flags & MF_FLAG_SYNCED))
+        return "a segment that is no commit says that it is SYNCED";
+    if (known && (s->flags & MF_FLAG_OPTIONAL))
+        return "a segment that must be understood says that it is OPTIONAL";
+    if (known && !(s->flags & MF_FLAG_DERIVED) != (s->type != MF_TYPE_INDEX))
+        return "the flag DERIVED does not go with the segment's type";
+    if (v->store.header.suite == 0 && (s->type == MF_TYPE_KEYS || s->type == MF_TYPE_SEALED))
+        return "a segment of a sealed file stands in a plain one";
+    return NULL;
+}
+
 /* One segment of a group, at *at; moves *at behind it. */
 static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
 {
@@ -349,10 +366,15 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
     }
     if (s.type == MF_TYPE_VOID && offset != h->walked->first_segment)
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, "a void is declared where none can be");
+    const char *wrong = misplaced(v, &s);
+    if (wrong)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, wrong);
     if (v->options->quick)
         return MEMFILE_OK;
     mf_digest(body, MF_LABEL_BYTES, raw + MF_SEGMENT_HEADER_LENGTH, s.stored_length);
     mf_chain_segment(&h->chain, raw, body);
+    if (wrong && s.type != MF_TYPE_RECORDS && s.type != MF_TYPE_CHUNK)
+        return MEMFILE_OK;
     rc = check_segment(v, &s, raw);
     if (rc != MEMFILE_OK && mf_verify_about_file(rc)) {
         mf_verify_find_error(v, v->err, mf_segment_total(&s));
@@ -468,7 +490,7 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
 {
     const mf_walk_group *g = h->walked;
     const mf_commit *k = &h->commit;
-    const char *wrong = NULL;
+    const char *wrong = misplaced(v, &h->segment);
     uint64_t end = k->first_entry + k->entry_count;
     chain_commit(v, h, g->commit_offset == g->start, &wrong);
     int rc = end_object(v);

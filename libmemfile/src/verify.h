@@ -46,6 +46,7 @@ typedef struct mf_verify_job {
     mf_named *named;
     uint32_t named_count;
     size_t named_capacity;
+    bool repeats; /* a name or a scope stands twice */
     int rc;
     memfile_error error;
 } mf_verify_job;

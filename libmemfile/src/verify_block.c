@@ -2,13 +2,55 @@
  * then, in the file's order, counted and folded into digests. SPEC 6, 7, 8. */
 #include "verify.h"
 
+#include <stdlib.h>
+
+#include "checksum.h"
+
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool repeats(uint64_t *hashes, size_t count)
+{
+    if (count > 1)
+        qsort(hashes, count, sizeof *hashes, compare_hashes);
+    for (size_t i = 1; i < count; i++)
+        if (hashes[i] == hashes[i - 1])
+            return true;
+    return false;
+}
+
+/* SPEC 6.2: no text stands twice in Names, no scope twice in Scopes. By their checksums: readers
+ * do not depend on it. 0, -1 or, out of memory, -2. */
+static int check_tables(const mf_block *b, mf_arena *arena)
+{
+    size_t most = b->name_count > b->scope_count ? b->name_count : b->scope_count;
+    uint64_t *hashes = (uint64_t *)mf_arena_alloc(arena, (most + 1) * sizeof *hashes);
+    if (!hashes)
+        return -2;
+    for (uint32_t i = 0; i < b->name_count; i++)
+        hashes[i] = mf_checksum(b->names[i].data, b->names[i].length);
+    if (repeats(hashes, b->name_count))
+        return -1;
+    for (uint32_t i = 0; i < b->scope_count; i++) {
+        uint64_t names[MF_SCOPE_MAX + 1];
+        uint32_t n = 0;
+        for (uint32_t at = i ? b->scope_start[i - 1] : 0; at < b->scope_start[i] && n < MF_SCOPE_MAX; at++)
+            names[n++] = mf_ints_at(&b->scope_names, at);
+        hashes[i] = mf_checksum(names, n * sizeof *names);
+    }
+    return repeats(hashes, b->scope_count) ? -1 : 0;
+}
+
 static int check_vector(const mf_record *r, mf_slice part)
 {
     uint8_t hash[32];
-    if (part.length == 0)
-        return 0; /* dropped, or none */
-    if (!r->has_embedding || part.length != r->embedding_count * (r->embedding_type == MF_VECTOR_F32 ? 4 : 8))
+    if (!mf_record_fits_vector(r, part))
         return -1;
+    if (part.length == 0)
+        return 0;
     mf_digest(hash, MF_LABEL_PART, part.data, part.length);
     return memcmp(hash, r->embedding_hash, 32) == 0 ? 0 : -1;
 }
@@ -116,6 +158,7 @@ static void run_block(void *context, unsigned worker, void *argument)
     mf_verify_worker *w = &v->workers[worker];
     mf_verify_job *job = (mf_verify_job *)argument;
     mf_block block;
+    job->repeats = false;
     memset(job->sums, 0, sizeof job->sums);
     job->named_count = 0;
     job->core_bytes = 0;
@@ -123,7 +166,9 @@ static void run_block(void *context, unsigned worker, void *argument)
     job->rc = open_block(job, w, &block);
     for (uint32_t row = 0; job->rc == MEMFILE_OK && row < block.rows; row++)
         job->rc = check_row(job, w, &block, row);
-    if (job->rc == MEMFILE_OK && w->items.failed)
+    int tables = job->rc == MEMFILE_OK ? check_tables(&block, &w->arena) : 0;
+    job->repeats = tables == -1;
+    if (job->rc == MEMFILE_OK && (w->items.failed || tables == -2))
         job->rc = mf_fail_memory(&job->error);
     for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++)
         for (size_t i = 0; i < w->items.kind[kind].count; i++)
@@ -207,6 +252,9 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
         v->expected[kind].total += job->sums[kind].total;
     }
     v->result->entries += job->rows;
+    if (job->repeats)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, job->segment.offset, mf_segment_total(&job->segment), 0, 0,
+                       "a name or a scope stands twice in the tables of the block");
     if (rc == MEMFILE_OK && job->named_count)
         rc = take_named(v, job);
     if (rc == MEMFILE_OK && v->listener && v->listener->block)

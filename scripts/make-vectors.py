@@ -1,0 +1,673 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: CC0-1.0
+"""Makes the test vectors of format-spec/vectors with the independent writer vector_writer.py.
+
+    make-vectors.py            writes them
+    make-vectors.py --check    compares them with what stands there, byte for byte
+
+Each vector is one file with one feature or one defect and a text beside it; README.md in that
+folder explains the text. Files named golden-… are not made here: tests/make_golden.c wrote them
+once, and they stay as they are. The order below is that of the chapters of SPEC.md.
+"""
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+try:
+    from vector_writer import *  # noqa: E402,F403
+except ImportError as error:
+    print(f"left out: {error}")
+    sys.exit(77)
+
+FOLDER = Path(__file__).resolve().parent.parent / "format-spec" / "vectors"
+made = {}
+
+
+def canonical(entries):
+    """The lines that export-sha256 speaks of: members by name, no spaces."""
+    return "".join(json.dumps(to_json(e), sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
+                   for e in entries)
+
+
+def vector(name, spec, why, source, kept=None, data=None, expect=None, read=None, recover=None, **headers):
+    """`source`: a File or bytes. `kept`: ids of the entries that may still be read, all if absent.
+    `read`: how reading ends; `recover`: entries that recovery gives, as `kept` if absent."""
+    data = bytes(source.data if data is None and isinstance(source, File) else data if data is not None else source)
+    kind = name.split("-")[0]
+    members = [e for e in source.entries if e.erased is None] if isinstance(source, File) else []
+    if kept is not None:
+        members = [e for e in members if id_text(e.fields[ID]) in kept.split()]
+    expect = expect or {"good": "sound", "bad": "damaged", "unsupported": "newer"}[kind]
+    lost = isinstance(source, File) and len(members) < sum(e.erased is None for e in source.entries)
+    read = read or (expect if kind == "unsupported" or expect == "not-a-memfile" or lost else "sound")
+    opens = read in ("sound", "damaged")
+    text = [f"expect: {expect}", f"spec: {spec}", f"read: {read}", f"entries: {len(members)}",
+            "export-sha256: " + hashlib.sha256(canonical(members).encode()).hexdigest(),
+            f"recover: {recover if recover is not None else len(members) if opens or members else 'nothing'}"]
+    text += [f"{key}: {value}" for key, value in headers.items()]
+    words = "\n".join(text) + "\n\n"
+    line = ""
+    for word in why.split():
+        if len(line) + len(word) > 90:
+            words += line.rstrip() + "\n"
+            line = ""
+        line += word + " "
+    words += line.rstrip() + "\n"
+    assert name not in made, name
+    made[name] = (data, words, canonical(members) if kind == "good" else None)
+    for part in getattr(source, "changes", []):
+        unused = set(part) - part.get("used", set()) - {"used"}
+        assert not unused, (name, unused)
+
+
+def three(middle=None, change=None, setup=None, entries=None, **commit):
+    """The genesis, an inline commit of "a", the middle one of "b", one of "z"."""
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    if setup:
+        setup(f)
+    middle = middle if middle is not None else [note("b", "The second.")]
+    f.changes = [change] if change else []
+    f.commit(middle, change=change, **commit)
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def batch(middle=None, change=None, commit=None, before=None, after=None, records=None, **more):
+    """The same, with the middle commit as RECORDS, INDEX and COMMIT; `change` is for the records,
+    `commit` for the commit, `index` in `more` for the pages."""
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    if before:
+        before(f)
+    f.changes = [c for c in (change, commit, more.get("index", {}).get("change")) if c]
+    f.records(middle or [note("b", "The second.")], change=change, **(records or {}))
+    if after:
+        after(f)
+    f.commit(change=commit, **more)
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def changed(f, at, new):
+    return put(bytes(f.data), at, new)
+
+
+# --- 2, 3. File, header -----------------------------------------------------------------------
+
+def header():
+    f = three()
+    data = bytes(f.data)
+    vector("good-three-commits", "2.1", "A genesis and three commits of one entry each, inline.", f)
+    g = File()
+    g.commit()
+    vector("good-genesis-only", "2.3", "The smallest memory: the genesis alone, which brings no entries.", g)
+    g = batch()
+    vector("good-batch", "2.1", "A group of RECORDS, INDEX and COMMIT between inline commits.", g)
+
+    def nothing(name, why, data):
+        vector(name, "3", why, data, expect="not-a-memfile", recover="nothing")
+
+    nothing("bad-empty", "A file of no bytes has no Magic.", b"")
+    nothing("bad-magic-cut", "Eleven bytes of the twelve of Magic.", data[:11])
+    nothing("bad-magic-other", "Another file format: a PNG signature and nothing of a memfile.",
+            b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    for name, why, other in (
+            ("seven-bits", "A channel of seven bits cleared the high bit of the first byte.", b"\x2b" + data[1:]),
+            ("line-ends", "A transfer as text made LF of CR LF in Magic; all behind it moved by one byte.",
+             data.replace(b"\r\n", b"\n", 1))):
+        vector(f"bad-magic-{name}", "3", why + " What recovery finds behind the header is sound.", f, data=other, kept="",
+               expect="not-a-memfile", read="not-a-memfile", recover=3)
+    vector("bad-header-magic-only", "3", "Magic alone: the header ends early.", data[:12], expect="truncated",
+           read="truncated", recover="nothing")
+    vector("bad-header-short", "3", "79 of the header's 80 bytes.", data[:79], expect="truncated",
+           read="truncated", recover="nothing")
+    vector("bad-header-only", "14.2", "A header and no commit: there is nothing that counts.", data[:80],
+           read="damaged", recover="nothing")
+    for name, at, what in (("checksum", 72, "Header_Checksum"), ("incarnation", 36, "the part of Incarnation_Id "
+                           "that no segment repeats"), ("memory-id", 50, "Memory_Id"),
+                           ("version", 12, "Format_Version, so it is damage and nobody speaks of a newer version"),
+                           ("reserved-flipped", 66, "Reserved_3")):
+        vector(f"bad-header-{name}", "3", f"One bit of the header was flipped, in {what}; the commits behind it "
+               "are sound.", f, data=flip(data, at), kept="", read="damaged", recover=3)
+    for name, change, what in (
+            ("version-2", {"Format_Version": u16(2)}, "Format_Version 2."),
+            ("version-0", {"Format_Version": u16(0)}, "Format_Version 0 was never given out."),
+            ("version-high", {"Format_Version": u16(257)}, "Format_Version 257, whose low byte is 1."),
+            ("suite-2", {"Suite": u8(2)}, "Suite 2 is not of this version."),
+            ("read-feature", {"Read_Features": u32(1)}, "Read_Features bit 0."),
+            ("read-feature-31", {"Read_Features": u32(1 << 31)}, "Read_Features bit 31."),
+            ("reserved-1", {"Reserved_1": u8(1)}, "Reserved_1 is not 0."),
+            ("reserved-2", {"Reserved_2": u32(1 << 24)}, "Reserved_2 is not 0."),
+            ("reserved-3", {"Reserved_3": u64(1 << 56)}, "Reserved_3 is not 0.")):
+        f = File(change)
+        f.commit()
+        f.commit([note("a", "Who knows what this is.")])
+        vector(f"unsupported-{name}", "3", what, f, kept="", recover="nothing")
+    for name, change, header in (("write", "Write_Features", {"write": "refused"}),
+                                 ("compact", "Compact_Features", {"compact": "refused"})):
+        f = File({change: u32(1 << 7)})
+        f.commit()
+        f.commit([note("a", "Readable.")])
+        if name == "compact":
+            header = {"compact": "refused"}
+        vector(f"good-{name}-feature", "3", f"An unknown bit of {change} does not concern readers.", f, **header)
+
+
+# --- 4. Segment -------------------------------------------------------------------------------
+
+def segment():
+    def bad(name, spec, why, f, kept="a z", **more):
+        vector("bad-segment-" + name, spec, why, f, kept=kept, **more)
+
+    for name, change, why in (
+            ("magic", {"Segment_Magic": b"\xd3MFs"}, "Segment_Magic is another; its checksum agrees."),
+            ("offset", {"Offset": u64(8)}, "Offset is not where the segment starts."),
+            ("incarnation-tag", {"Incarnation_Tag": u32(0)}, "Incarnation_Tag is not that of the header."),
+            ("body-checksum", {"Body_Checksum": u64(0)}, "Body_Checksum does not agree with the body."),
+            ("segment-checksum", {"Segment_Checksum": u64(0)}, "Segment_Checksum does not agree with the header."),
+            ("stored-length", {"Stored_Length": lambda old: u32(int.from_bytes(old, "little") + 1)},
+             "Stored_Length is one too large; the header's checksum agrees, that of the body cannot."),
+            ("stored-length-limit", {"Stored_Length": u32(1_048_577)}, "Stored_Length is above its limit."),
+            ("raw-length-limit", {"Raw_Length": u32(1_048_577)}, "Raw_Length is above its limit."),
+            ("padding", {"Padding": lambda old: b"\1" * len(old), "TEXT": ints([12]), "Texts": b"The second.."}, "The padding is not zero."),
+            ("trailer-length", {"Trailer": lambda old: u32(8) + old[4:]}, "The trailer's length is wrong."),
+            ("trailer-magic", {"Trailer": lambda old: old[:4] + b"ESFm"}, "The trailer's last bytes are wrong.")):
+        bad(name, "4.2", why, three(change=change))
+    for name, change, why in (
+            ("type-0", {"Type": u8(0)}, "Type 0 is never valid."),
+            ("commit-flag-missing", {"Type": u8(6)}, "Type COMMIT without the flag COMMIT."),
+            ("records-optional", {"Flags": u8(2)}, "RECORDS with the flag OPTIONAL, which no type of this version "
+             "carries."),
+            ("records-derived", {"Flags": u8(4)}, "RECORDS with the flag DERIVED."),
+            ("records-synced", {"Flags": u8(8)}, "SYNCED on a segment that is no commit.")):
+        f = batch(change=change)
+        bad(name, "5", why, f, kept=None if name in ("records-optional", "records-derived", "records-synced") else "a z",
+            read="sound" if "records" in name else None)
+    f = batch(change={"Flags": u8(1), "Padding": lambda old: old})
+    for name, bit in (("optional", 2), ("derived", 4)):
+        f = three(change={"Flags": u8(1 | bit)})
+        bad(f"commit-{name}", "5", f"A COMMIT with the flag {name.upper()}.", f, kept=None, read="sound")
+    f = batch(index={"change": {"Flags": u8(0)}})
+    bad("index-not-derived", "5", "INDEX without the flag DERIVED; the entries do not depend on it.", f, kept=None)
+    for name, change, why in (
+            ("flag-16", {"Flags": u8(0x11)}, "Bit 4 of Flags is of a newer version."),
+            ("flag-128", {"Flags": u8(0x81)}, "Bit 7 of Flags is of a newer version."),
+            ("segment-reserved", {"Reserved": u8(1)}, "Reserved is not 0."),
+            ("codec-3", {"Codec": u8(3)}, "Codec 3 is not of this version.")):
+        vector("unsupported-" + name, "4.2", why + " It stands in a commit behind the last footer, which every reader "
+               "must pass.", three(change=change), kept="", recover="nothing")
+    for name, change, why in (
+            ("previous-commit", {"Previous_Commit": u64(0)}, "Previous_Commit says that this is the first group."),
+            ("previous-commit-forward", {"Previous_Commit": u64(568)}, "Previous_Commit leads forward."),
+            ("parent-tag", {"Parent_Tag": bytes(8)}, "Parent_Tag is not that of the stored digest of the commit "
+             "before.")):
+        bad(name, "4.1", why + " Recovery leaves out what does not name its place.", three(change=change), kept=None,
+            recover=2)
+    for name, change, why in (
+            ("codec-parameter", {"Codec_Parameter": u32(7)}, "Codec_Parameter with codec 0."),
+            ("raw-length", {"Raw_Length": u32(3)}, "Raw_Length is not the length of the raw content."),
+            ("head-length-beyond", {"Head_Length": varint(100_000)}, "Head_Length leads beyond the body."),
+            ("head-length-form", {"Head_Length": lambda old: bytes((old[0] | 128, old[1] if len(old) > 1 else 0))
+             if len(old) == 1 else bytes((old[0], old[1] | 128, 0))}, "Head_Length is not in its shortest form."),
+            ("head-length-eleven", {"Head_Length": b"\x80" * 10 + b"\1"}, "Head_Length is a varint of 11 bytes."),
+            ("head-length-2-64", {"Head_Length": b"\xff" * 9 + b"\2"}, "Head_Length is 2^64 or more.")):
+        bad(name, "4.3", why, batch(change=change))
+    f = batch(change={"Head_Length": b"", "Head": b"", "Content": b"", "Raw_Length": u32(0)})
+    bad("empty-body", "4.3", "A body of no bytes has no Head_Length.", f)
+
+
+# --- 4.3 Codecs -------------------------------------------------------------------------------
+
+COMPRESSED = "28b52ffd600800ed0000b05468652073616d6520776f72647320616761696e2e200100de49cd26"
+LONG = "The same words again. " * 12          # 264 bytes
+
+
+def codec():
+    def good(name, spec, why, **more):
+        text = more.pop("text", LONG)
+        f = batch([note("b", text)], records=dict(codec=1, **more))
+        vector("good-" + name, spec, why, f)
+
+    raw = LONG.encode()
+    good("zstd-raw-block", "4.3", "A zstd frame of one raw block, single segment, content size of 2 bytes.",
+         stored=frame(raw))
+    good("zstd-size-4", "4.3", "The content size takes 4 bytes where 2 would do.",
+         stored=b"\x28\xb5\x2f\xfd\xa0" + u32(264) + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-size-8", "4.3", "The content size takes 8 bytes.", stored=b"\x28\xb5\x2f\xfd\xe0" + u64(264)
+         + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-window", "4.3", "The frame states a window of 1 KiB beside its content size.",
+         stored=b"\x28\xb5\x2f\xfd\x40\x00" + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    good("zstd-rle", "4.3", "A frame of one RLE block.", text="e" * 3000, stored=frame(b"e", rle=3000, stated=3000))
+    good("zstd-two-blocks", "4.3", "A frame of two blocks.",
+         stored=frame(raw)[:7] + (100 << 3).to_bytes(3, "little") + raw[:100] + (164 << 3 | 1).to_bytes(3, "little") + raw[100:])
+    good("zstd-compressed", "4.3", "A frame of a compressed block, as zstd 1.5.4 made it at level 19.",
+         stored=bytes.fromhex(COMPRESSED))
+    f = three([note("b", LONG)], codec=1)
+    vector("good-zstd-inline", "4.3", "The content of an inline block may be compressed too.", f)
+
+    def bad(name, why, stored, kept="a z", **more):
+        f = batch([note("b", LONG)], records=dict(codec=1, stored=stored), **more)
+        vector("bad-zstd-" + name, "4.3", why, f, kept=kept)
+
+    bad("no-size", "The frame does not state its content size.", frame(raw, size=False, window=0x50))
+    bad("size-less", "The frame states 263 bytes, Raw_Length is 264.", frame(raw, stated=263))
+    bad("size-more", "The frame states 265 bytes; it holds and Raw_Length says 264.", frame(raw, stated=265))
+    bad("content-less", "The frame states 264 bytes and holds 260.", frame(raw[:260], stated=264))
+    bad("checksum", "The frame carries a checksum, which is right.", frame(raw, checksum=True))
+    bad("checksum-wrong", "The frame carries a checksum, which is wrong.", frame(raw, checksum=True)[:-1] + b"\0")
+    bad("dictionary-id", "The frame names a dictionary.", frame(raw, dictionary=u32(77)))
+    bad("dictionary-id-zero", "The frame has a field of one byte for a dictionary id, and 0 in it.",
+        frame(raw, dictionary=u8(0)))
+    bad("skippable", "A skippable frame stands in place of a frame.", b"\x50\x2a\x4d\x18" + u32(264) + raw)
+    bad("skippable-behind", "A skippable frame follows the frame.", frame(raw) + b"\x50\x2a\x4d\x18" + u32(4) + b"more")
+    bad("skippable-before", "A skippable frame stands before the frame.",
+        b"\x50\x2a\x4d\x18" + u32(4) + b"more" + frame(raw))
+    bad("legacy", "The magic of zstd 0.7.", frame(raw, magic=b"\x27\xb5\x2f\xfd"))
+    bad("two-frames", "Two frames, of 132 bytes each.", frame(raw[:132]) + frame(raw[132:]))
+    bad("trailing", "One byte stands behind the frame.", frame(raw) + b"\0")
+    bad("cut", "The frame lacks its last byte.", frame(raw)[:-1])
+    bad("no-last-block", "No block of the frame is the last.", frame(raw, last=False))
+    bad("magic", "No zstd frame at all.", b"BZh9" + frame(raw)[4:])
+    bad("empty", "Codec 1 and no frame.", b"")
+    bad("reserved-block", "A block of the reserved type 3.",
+        frame(raw)[:7] + (264 << 3 | 7).to_bytes(3, "little") + raw)
+    bad("reserved-bit", "The reserved bit of the frame's descriptor is set.",
+        frame(raw)[:4] + bytes((frame(raw)[4] | 8,)) + frame(raw)[5:])
+    bad("bomb", "RLE blocks that stand for 64 MiB; the frame states 264 bytes. A reader must not write more.",
+        frame(b"e", rle=1 << 26, stated=264))
+    bad("bomb-stated", "The frame states 4 GiB − 1, Raw_Length 264.", frame(b"e", rle=1 << 20, stated=0xFFFFFFFF))
+    f = batch([note("b", "")], change={"Codec": u8(1)})
+    vector("bad-codec-without-content", "4.3", "Raw_Length is 0, so that the codec must be 0.", f, kept="a z")
+    f = batch([note("b", "x" * 600)], change={"Codec": u8(1), "Codec_Parameter": u32(5)},
+              records=dict(stored=frame(b"x", rle=600, stated=600)))
+    vector("bad-codec-1-parameter", "4.1", "Codec 1 with a Codec_Parameter.", f, kept="a z")
+    for name, type, why in (("type-9", 9, "Type 9 is reserved"), ("type-200", 200, "Type 200 is free for trials, "
+                            "with OPTIONAL set")):
+        f = batch(after=lambda f, type=type: f.segment(type, varint(1) + varint(1)))
+        vector(f"unsupported-{name}", "18", why + "; without OPTIONAL it must be understood. Verify says so; the entries "
+               "can be read by the index.", f, read="sound", recover="nothing")
+    for name, flags, why in (("", 2, "OPTIONAL is set"), ("-derived", 6, "OPTIONAL and DERIVED are set")):
+        f = batch(after=lambda f, flags=flags: f.segment(200, varint(1) + varint(1) + b"hidden", b"what?", flags=flags))
+        vector(f"good-optional{name}", "18", f"A segment of the unknown type 200; {why}, so that readers ignore it.", f)
+    f = batch(before=lambda f: f.segment(KEYS, b"no slots"))
+    vector("bad-keys-in-plain", "5", "KEYS in a file that is not sealed.", f)
+    for name, flags in (("flag-32", 0x20), ("flag-64", 0x40)):
+        f = batch(change={"Flags": u8(flags)})
+        vector("unsupported-records-" + name, "4.2", "A reserved bit of Flags, on RECORDS.", f, kept="a", read="newer",
+               recover="nothing")
+    f = batch(change={"Codec": u8(3)})
+    vector("unsupported-records-codec", "4.2", "Codec 3, on RECORDS.", f, kept="a", read="newer", recover="nothing")
+
+
+# --- 6. Block ---------------------------------------------------------------------------------
+
+UUID = bytes.fromhex("00112233445566778899aabbccddeeff")
+
+
+def rich(id="b"):
+    return note(id, "A text.", kind="fact", scope=["x", "y"], key="k", time=[1_700_000_000, 3, 7],
+                tags=["t", "x"], links=[["to", "b"], ["x", UUID]], idempotency_key="once", expires=2_000_000_000,
+                title="In the rest.")
+
+
+def block_vectors():
+    def good(name, why, f, spec="6"):
+        vector("good-block-" + name, spec, why, f)
+
+    good("all-columns", "Every column but VECTOR and ERASED, in one row.", three([rich()]))
+    good("many-rows", "Rows of several masks, names and scopes in use by several.", batch(
+        [rich(), note("c", "no more than a text"), note("d", "", kind="fact", scope=["x"]),
+         note("e", "e", scope=[]), note("f", None, op=1, reason="gone"), note("b", "new", tags=[])]))
+    good("width-64", "Packed integers of Width 64 with Base 0: not what a writer takes, but valid.",
+         three([rich()], {"TEXT": ints([7], 64, 0)}), "1.5")
+    good("width-3", "Masks of Width 12 that span bytes.", batch(
+        [rich(), note("c", "1"), note("d", "2"), note("e", "3")], {"TEXT": ints([7, 1, 1, 1], 3, 0)}), "1.5")
+    good("width-63", "Packed integers of Width 63.", three([rich()], {"REST": ints([len(rich().rest)], 63, 0)}), "1.5")
+    good("prefix-unused", "Front coding that does not use the common prefix.",
+         batch([note("same1", "1"), note("same2", "2")], {"Ids.Prefixes": ints([0, 0]), "Ids.Suffix_Lengths": ints([5, 5]),
+                                                          "Ids.Suffixes": b"same1same2"}), "1.6")
+    good("id-hex-as-text", "An id of hexadecimal digits stored as text (class 2).",
+         three([note("b1b2", "x")], {"Ids.Classes": ints([2]), "Ids.Suffix_Lengths": ints([4]), "Ids.Suffixes": b"b1b2"}),
+         "6.3")
+    good("ids", "Ids of class 0, 1 and 2, among them digits of odd number and in upper case.",
+         batch([note(UUID, "0"), note("b1b2", "1"), note("b1b", "2"), note("B1B2", "3"),
+                note("00112233-4455-6677-8899-AABBCCDDEEFF", "4"), note("é", "5"), note("x" * 255, "6")]), "6.3")
+    good("link-forward", "A link to a later row of the block and to its own row, by position.",
+         batch([note("b", "x", links=[["to", "c"], ["self", "b"]]), note("c", "y")]), "6.3")
+    good("link-by-bytes", "Links to rows of the block that are stored by their bytes.",
+         batch([note("b", "x", links=[["to", "c"], ["self", "b"]]), note("c", "y")], records=dict(link_rows=False)), "6.3")
+    good("names-unused", "Names holds a text that no row uses.",
+         three([note("b", "x")], block_options=dict(names=["never"])))
+    good("times", "The first and the last second, and fractions of 1 to 9 digits with zeros at both ends.",
+         batch([note(f"b{i}", "x", time=t) for i, t in enumerate(
+             [-62_167_219_200, 253_402_300_799, [0, 1, 0], [-1, 9, 999_999_999], [1, 9, 0], [1, 5, 100], 951_782_400])]), "6.4")
+    f = File()
+    f.commit()
+    f.commit([note(f"n{i:04}", "") for i in range(4096)])
+    vector("good-block-4096-rows", "6.2", "As many rows as a block may have.", f)
+
+    def bad(name, why, change, spec="6.2", entries=None, kept="a z", **more):
+        f = batch(entries or [rich()], change, **more)
+        vector("bad-block-" + name, spec, why, f, kept=kept)
+
+    bad("width-65", "A Width of 65 bits.", {"TEXT": u8(65) + varint(7) + bytes(9)}, "1.5")
+    bad("unused-bits", "The unused bits of a packed list are not 0.", {"TEXT": u8(3) + varint(0) + b"\x0f"}, "1.5")
+    bad("sum-above-2-64", "Base and packed value add up to 2^64.",
+        {"TEXT": u8(3) + varint((1 << 64) - 1) + b"\1"}, "1.5")
+    bad("base-long", "A Base that is not in its shortest form.", {"TEXT": u8(0) + b"\x87\0"}, "1.2")
+    bad("ints-cut", "A packed list that goes beyond the head.", {"Masks": u8(64) + varint(0) + bytes(7), "Names.Count": b"",
+        "Names.Prefixes": b"", "Names.Suffix_Lengths": b"", "Names.Suffixes": b"", "Scopes.Count": b"", "Scopes.Lengths": b"",
+        "Scopes.Names": b"", "Ids.Classes": b"", "Ids.Prefixes": b"", "Ids.Suffix_Lengths": b"", "Ids.Suffixes": b"",
+        "KIND": b"", "SCOPE": b"", "KEY.Prefixes": b"", "KEY.Suffix_Lengths": b"", "KEY.Suffixes": b"", "TIME.First": b"",
+        "TIME.Digits": b"", "TIME.Fractions": b"", "TEXT": b"", "TAGS.Counts": b"", "TAGS.Names": b"", "LINKS.Counts": b"",
+        "LINKS.Names": b"", "LINKS.Classes": b"", "LINKS.Prefixes": b"", "LINKS.Suffix_Lengths": b"",
+        "LINKS.Suffixes": b"", "LINKS.Rows": b"", "IDEMPOTENCY_KEY.Prefixes": b"", "IDEMPOTENCY_KEY.Suffix_Lengths": b"",
+        "IDEMPOTENCY_KEY.Suffixes": b"", "EXPIRES.First": b"", "EXPIRES.Digits": b"", "REST": b"", "Block.End": b""}, "1.5")
+    bad("rows-0", "Row_Count 0.", {"Row_Count": varint(0)})
+    bad("rows-4097", "Row_Count 4097, with masks of Width 0 that say so cheaply.",
+        {"Row_Count": varint(4097), "Masks": u8(0) + varint(1 << 4)})
+    bad("rows-2-40", "Row_Count 2^40, with masks of Width 0.", {"Row_Count": varint(1 << 40), "Masks": u8(0) + varint(16)})
+    f = batch(change={"Masks": ints([1 << 12 | 1 << M_TEXT])})
+    vector("unsupported-block-mask", "6.2", "Bit 12 of Masks is of a newer version.", f, kept="a", read="newer",
+           recover="nothing")
+    bad("erased-and-text", "A row with ERASED and TEXT.", {"Masks": ints([1 << M_ERASED | 1 << M_TEXT]), "ERASED": bytes(32)},
+        entries=[note("b", "x")])
+    bad("names-65536", "65,536 Names.", {"Names.Count": varint(65_536)})
+    bad("names-2-32", "2^32 Names.", {"Names.Count": varint(1 << 32)})
+    f = batch([note("b", "x", kind="t", tags=["t"])], {"Names.Count": varint(2), "Names.Prefixes": ints([0, 1]),
+              "Names.Suffix_Lengths": ints([1, 0]), "Names.Suffixes": b"t", "TAGS.Names": ints([1])})
+    vector("bad-block-names-twice", "6.2", "A text stands twice in Names. The rows can be read.", f)
+    bad("names-utf8", "A name that is no valid UTF-8.", {"Names.Suffixes": b"\xff"}, "1.4", [note("b", "x", kind="k")])
+    bad("prefix-too-long", "A prefix longer than the string before.", {"Names.Prefixes": ints([0, 2])}, "1.6",
+        [note("b", "x", tags=["t", "u"])])
+    bad("prefix-first", "The first string has a prefix.", {"Names.Prefixes": ints([1])}, "1.6", [note("b", "x", kind="k")])
+    bad("strings-bomb", "Front-coded ids of 100 rows, each 1024 bytes longer than the one before: above 4 MiB when "
+        "written out.", {"Ids.Classes": u8(0) + varint(2), "Ids.Prefixes": u8(20) + varint(0) + packed(
+            [i * 1024 for i in range(100)], 20), "Ids.Suffix_Lengths": u8(0) + varint(1024),
+            "Ids.Suffixes": b"i" * 102_400}, entries=[note(f"b{i}", "") for i in range(100)])
+    bad("scopes-twice", "A scope stands twice in Scopes. The rows can be read.", {"Scopes.Count": varint(2), "Scopes.Lengths": ints([1, 1]),
+        "Scopes.Names": ints([0, 0])}, entries=[note("b", "x", scope=["s"])], kept=None)
+    bad("scope-33", "A scope of 33 names.", None, "7.1", [note("b", "x", scope=[f"s{i}" for i in range(33)])])
+    bad("scopes-sum", "The lengths of scopes add up to more than 2^20.", {"Scopes.Lengths": ints([(1 << 20) + 1])},
+        entries=[note("b", "x", scope=["s"])])
+    for name, part, entry in (("kind", "KIND", note("b", "x", kind="k")), ("scope", "SCOPE", note("b", "x", scope=["s"])),
+                              ("scope-name", "Scopes.Names", note("b", "x", scope=["s"])),
+                              ("tag", "TAGS.Names", note("b", "x", tags=["t"])),
+                              ("relation", "LINKS.Names", note("b", "x", links=[["r", "q"]]))):
+        bad(f"{name}-position", "A position behind the end of its table.", {part: ints([1])}, entries=[entry])
+    bad("kind-empty", "A kind of 0 bytes.", None, "7.1", [note("b", "x", kind="")])
+    bad("kind-256", "A kind of 256 bytes.", None, "7.1", [note("b", "x", kind="k" * 256)])
+    bad("key-empty", "A key of 0 bytes.", None, "7.1", [note("b", "x", key="")])
+    bad("key-1025", "A key of 1025 bytes.", None, "7.1", [note("b", "x", key="k" * 1025)])
+    bad("idempotency-key-1025", "An idempotency key of 1025 bytes.", None, "7.1", [note("b", "x", idempotency_key="k" * 1025)])
+    bad("tags-257", "257 tags.", None, "7.1", [note("b", "x", tags=["t"] * 257)])
+    bad("links-1025", "1025 links.", None, "7.1", [note("b", "x", links=[["r", "b"]] * 1025)])
+    bad("tags-sum", "The counts of tags add up to more than 2^20.", {"TAGS.Counts": ints([(1 << 20) + 1])},
+        entries=[note("b", "x", tags=["t"])])
+    bad("key-utf8", "A key that is no valid UTF-8.", {"KEY.Suffixes": b"\xc0\x80"}, "1.4", [note("b", "x", key="ab")])
+    bad("text-utf8", "A text with a surrogate.", {"Texts": b"\xed\xa0\x80"}, "1.4", [note("b", "abc")])
+    bad("text-overlong", "A text with an overlong form.", {"Texts": b"\xc1\x81"}, "1.4", [note("b", "ab")])
+    bad("text-beyond", "A text that goes beyond the content.", {"TEXT": ints([4])}, entries=[note("b", "abc")])
+    bad("text-left", "Bytes are left in the content.", {"TEXT": ints([2])}, entries=[note("b", "abc")])
+    bad("column-left", "Bytes are left in the head.", {"Block.End": b"\0"})
+    bad("text-32769", "An inline text of 32,769 bytes.", None, "7.2", [note("b", "x" * 32_769)],
+        records=dict(codec=1, stored=frame(b"x", rle=32_769, stated=32_769)))
+    for name, classes, stored, why in (
+            ("class-4", 4, b"q", "Class 4."), ("class-3", 3, None, "Class 3, which only targets of links may have."),
+            ("class-0-short", 0, UUID[:15], "Class 0 with 15 bytes."), ("class-0-long", 0, UUID + b"!", "Class 0 with 17 bytes."),
+            ("empty-hex", 1, b"", "Class 1 with no bytes: an id of 0 bytes."), ("empty-text", 2, b"", "An id of 0 bytes."),
+            ("hex-256", 1, bytes(128), "Class 1 with 128 bytes: an id of 256 digits."),
+            ("text-256", 2, b"x" * 256, "An id of 256 bytes."), ("utf8", 2, b"\xff", "An id that is no valid UTF-8."),
+            ("uuid-as-text", 2, b"00112233-4455-6677-8899-aabbccddeeff", "A lower-case UUID as text (7.3).")):
+        change = {"Ids.Classes": ints([classes])}
+        if stored is None:
+            change |= {"Ids.Prefixes": b"", "Ids.Suffix_Lengths": b"", "Ids.Suffixes": b"", "Ids.Rows": ints([0])}
+        else:
+            change |= {"Ids.Suffix_Lengths": ints([len(stored)]), "Ids.Suffixes": stored}
+        bad("id-" + name, why, change, "6.3", [note("b", "x")])
+    bad("target-row", "A target's row that the block does not have.", {"LINKS.Rows": ints([1])}, "6.3",
+        [note("b", "x", links=[["r", "b"]])])
+    for name, time, why in (("digits-10", [1, 10, 5], "10 digits."), ("fraction", [1, 2, 100], "A fraction of 100 in 2 digits."),
+                            ("above", 253_402_300_800, "A second behind the year 9999."),
+                            ("below", -62_167_219_201, "A second before the year 0000."),
+                            ("fraction-2-64", [1, 9, (1 << 64) - 1], "A fraction of 2^64 − 1.")):
+        bad("time-" + name, why, None, "6.4", [note("b", "x", time=time)])
+    bad("time-wrap", "Differences of times that go beyond 64 bits.", {"TIME.Differences": ints([(1 << 64) - 2])}, "6.4",
+        [note("b", "x", time=-5), note("c", "y", time=5)])
+    bad("first-entry", "First_Entry of RECORDS is not the number of entries before it.", {"RECORDS.First_Entry": varint(2)}, "5")
+    bad("first-entry-less", "First_Entry of RECORDS names an entry that stands before.",
+        {"RECORDS.First_Entry": varint(0)}, "5")
+
+
+def packed(values, width):
+    return sum(v << i * width for i, v in enumerate(values)).to_bytes((len(values) * width + 7) // 8, "little")
+
+
+
+# --- 7. Entry ---------------------------------------------------------------------------------
+
+def nested(depth, empty=()):
+    value = list(empty)
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def pair(key, value):
+    return cbor(key) + (value if isinstance(value, bytes) else cbor(value))
+
+
+def core():
+    def good(name, why, entry, spec="7.1", **more):
+        vector("good-" + name, spec, why, batch([entry], **more))
+
+    def bad(name, why, rest=None, spec="7.1", entry=None, kept="a z", expect=None, read=None, recover=None, **more):
+        """A rest of these bytes, or an entry; the leaf is that of the core that a careless reader would rebuild."""
+        entry = entry or note("b", "x", rest=rest, core=careless(rest))
+        kind = "unsupported-core-" if expect == "newer" else "bad-core-"
+        vector(kind + name, spec, why, batch([entry], **more), kept=kept, expect=expect, read=read, recover=recover)
+
+    def careless(rest):
+        pairs, at = [b"\x01\x61b", b"\x06\x61x"], 0
+        try:
+            while at < len(rest):
+                end = skip(rest, skip(rest, at))
+                pairs.append(rest[at:end])
+                at = end
+        except (IndexError, KeyError, RecursionError):
+            pairs.append(rest[at:])
+        return cbor_head(5, len(pairs)) + b"".join(sorted(pairs))
+
+    title = pair(TITLE, "t")
+    # good
+    leaf = bytes(range(32))
+    good("core-all-fields", "Every field but data, content and embedding.", note(
+        "b", "x", kind="k", scope=["s"], key="key", time=0, media_type="text/markdown", title="t", tags=["g"],
+        links=[["r", "q"]], meta={"m": 1}, recorded=[1, 1, 5], valid_from=2, valid_to=3, expires=4_102_444_800,
+        source="src", actor="act", session="ses", model="mod", derived_from=["q", UUID], idempotency_key="i",
+        confidence=0.5, importance=1, pinned=False, status="open", supersedes=[leaf], reason="r"))
+    good("core-nulls", "Null in every field that may hold it.", note("b", "x", **{
+        name: None for name in FIELDS if name not in ("op", "id", "text", "data", "content", "embedding")}), "7.3")
+    good("core-data", "Inline data of all byte values, with a media type.", note(
+        "b", None, data=bytes(range(256)), media_type="application/octet-stream"))
+    for n in range(4):
+        good(f"json-base64-{n}", f"Data of {n} bytes: padding of base64.", note("b", None, data=b"\xfb\xff\xfe"[:n]), "7.7")
+    good("core-empty-text", "A text of 0 bytes is not an absent one.", note("b", ""))
+    good("core-empty-lists", "Empty lists of tags, links, scope, derived_from and supersedes, an empty meta, an empty title.",
+         note("b", "x", tags=[], links=[], scope=[], derived_from=[], supersedes=[], meta={}, title=""))
+    good("core-forget", "op 1, forget, without a body; it supersedes.", note("a", None, op=1, reason="asked to"))
+    good("core-forget-with-text", "op forget may carry a text.", note("a", "why it was wrong", op=1), "7.2")
+    good("core-op-7", "An op that this version does not name is a number.", note("b", None, op=7), "7.7")
+    good("core-op-large", "The largest op that the registry could give out.", note("b", None, op=1 << 32), "7.7")
+    good("core-unknown-field", "Integer keys 31 and 2^63 − 1, which are kept.", note(
+        "b", "x", fields={31: [1, "two"], (1 << 63) - 1: None}), "7.5")
+    good("core-extensions", "Extensions: text keys, among them the empty one and one that is `content`.", note(
+        "b", "x", fields={"": 1, "content": "c", "x-y": {"deep": [None]}, "é": 1.5}), "7.1")
+    good("core-extensions-1024", "As many extensions as an entry may have.", note(
+        "b", "x", fields={f"{i:x}": 0 for i in range(1024)}), "19")
+    good("core-depth-32", "Arrays nested 32 deep in meta.", note("b", "x", meta={"m": nested(31)}), "7.4")
+    good("core-extension-depth-32", "An extension nested 32 deep.", note("b", "x", fields={"e": nested(32)}), "7.4")
+    good("core-meta-integers", "The least and the greatest integers of 7.4.", note(
+        "b", "x", meta={"a": -(1 << 64), "b": (1 << 64) - 1, "c": -1, "d": 23, "e": 24, "f": 1 << 32}), "7.4")
+    good("core-floats", "Floats of all three widths: subnormal, greatest, −0.0, and 1.0, which is no integer.", note(
+        "b", "x", meta={"half": [0.0, -0.0, 1.0, 65504.0, 5.960464477539063e-08], "single": [0.10000000149011612, 3.4028234663852886e+38, 1.401298464324817e-45],
+                        "double": [0.1, 1.7976931348623157e+308, 5e-324, 1e16, 1e22, 1e23, 123456789012345680.0]}), "7.7")
+    good("core-numbers", "confidence as a float and importance as an integer.", note("b", "x", confidence=1.0, importance=-7))
+    good("core-text-escapes", "A text with U+0000, controls, quotes, U+2028 and characters behind U+FFFF.",
+         note("b", "\0\1\x1f\x7f\"\\/\u2028\u2029\ufeff\U0001F600\ufffd"), "7.7")
+    good("core-text-32768", "A text of 32,768 bytes, the longest inline one.", note("b", "x" * 32_768),
+         records=dict(codec=1, stored=frame(b"x", rle=32_768, stated=32_768)))
+    good("core-id-255", "An id of 255 bytes, a key of 1024, a kind of 255.", note("i" * 255, "x", key="k" * 1024, kind="k" * 255))
+    good("core-scope-32", "32 names in a scope, 256 tags, and the same tag twice.", note(
+        "b", "x", scope=[f"s{i}" for i in range(32)], tags=["t"] * 2 + [f"t{i}" for i in range(254)]))
+    good("core-links-1024", "1024 links.", note("b", "x", links=[["r", "q"]] * 1024))
+    good("core-uuid-upper", "A UUID in upper case is text.", note("00112233-4455-6677-8899-AABBCCDDEEFF", "x"), "7.3")
+    good("core-uuid-links", "UUIDs as id, target and derived_from.", note(
+        UUID, "x", links=[["r", UUID], ["s", bytes(16)]], derived_from=[UUID]), "7.7")
+    good("core-kind-in-rest", "kind, tags and time stand in the rest, though a column could hold them: 7.6 binds writers.",
+         note("b", "x", kind="k", tags=["t"], time=5, in_rest=(KIND, TAGS, TIME)), "7.6")
+    for name, kind, values, form in (("f32", 1, [0.5, -0.0, 1.5e-45, 3.4028235e38, 0.1], "<5f"),
+                                     ("f64", 2, [0.1, 1e300, -0.0, 5e-324], "<4d")):
+        part = struct.pack(form, *values)
+        entry = note("b", "x", embedding=["space", kind, len(values), blake("memfile1.part", part)], part=part)
+        entry.values = values if kind == 2 else [0.5, -0.0, 1e-45, 3.4028235e38, 0.1]
+        good(f"vector-{name}", f"A vector of {len(values)} values of type {kind}.", entry, "11.5")
+    part = struct.pack("<2f", 1, 2)
+    good("vector-dropped", "An embedding whose part was dropped: it has no values.", note(
+        "b", "x", embedding=["space", 1, 2, blake("memfile1.part", part)]), "7.6")
+
+    # values
+    bad("order", "Keys of the rest are not in order.", pair(SOURCE, "s") + title)
+    bad("duplicate", "A key stands twice in the rest.", title + title)
+    bad("in-column-too", "text stands in its column and in the rest.", pair(TEXT, "y"), "7.6")
+    bad("id-in-rest", "id stands in the rest.", pair(ID, "y"), "7.6")
+    bad("long-integer", "An integer that is not in its shortest form.", pair(CONFIDENCE, b"\x18\x05"))
+    bad("long-key", "A key that is not in its shortest form.", b"\x18\x0a\x61t")
+    bad("long-length", "A length that is not in its shortest form.", pair(TITLE, b"\x78\x01t"))
+    bad("long-float", "1.5 as a 32-bit float.", pair(CONFIDENCE, b"\xfa\x3f\xc0\0\0"))
+    bad("long-double", "0.5 as a 64-bit float.", pair(CONFIDENCE, b"\xfb" + struct.pack(">d", 0.5)))
+    bad("nan", "NaN.", pair(META, b"\xa1\x61n\xf9\x7e\0"), "7.4")
+    bad("infinity", "Infinity.", pair(META, b"\xa1\x61n\xf9\x7c\0"), "7.4")
+    bad("nan-confidence", "confidence is NaN.", pair(CONFIDENCE, b"\xf9\x7e\0"))
+    bad("indefinite-text", "A text of indefinite length.", pair(TITLE, b"\x7f\x61t\xff"))
+    bad("indefinite-array", "An array of indefinite length.", pair(META, b"\xa1\x61n\x9f\xff"))
+    bad("indefinite-map", "A map of indefinite length.", pair(META, b"\xbf\xff"))
+    bad("tag", "A tagged value.", pair(META, b"\xa1\x61n\xc1\0"), "7.4")
+    bad("undefined", "undefined.", pair(META, b"\xa1\x61n\xf7"), "7.4")
+    bad("simple", "A simple value of one byte.", pair(META, b"\xa1\x61n\xf8\x20"), "7.4")
+    bad("reserved-info", "Additional information 28.", pair(CONFIDENCE, b"\x1c"))
+    bad("bytes-in-meta", "A byte string in meta.", pair(META, {"n": b"x"}), "7.4")
+    bad("bytes-in-extension", "A byte string in an extension.", pair("e", b"\x41x"), "7.4")
+    bad("number-key-in-meta", "A map in meta with an integer as key.", pair(META, {1: 2}), "7.4")
+    bad("meta-order", "Keys of meta out of order.", pair(META, b"\xa2\x61b\0\x61a\0"))
+    bad("meta-duplicate", "A key stands twice in meta.", pair(META, b"\xa2\x61a\0\x61a\1"))
+    bad("meta-array", "meta is an array.", pair(META, []))
+    bad("depth-33", "Arrays nested 33 deep in a member of meta.", pair(META, {"m": nested(33)}), "7.4")
+    bad("extension-depth-33", "An extension nested 33 deep.", pair("e", nested(33)), "7.4")
+    bad("depth-10000", "Arrays nested 10,000 deep: nobody may recurse that far.", pair("e", b"\x81" * 10_000 + b"\0"), "7.4")
+    bad("array-of-2-32", "An array that says it has 2^32 items.", pair(META, b"\xa1\x61n\x9a\xff\xff\xff\xff"))
+    bad("text-of-2-63", "A text that says it has 2^63 bytes.", pair(TITLE, b"\x7b\x80\0\0\0\0\0\0\0"))
+    bad("cut", "The rest ends in the middle of a value.", pair(TITLE, b"\x62t"))
+    bad("key-without-value", "The rest ends behind a key.", cbor(TITLE))
+    bad("title-utf8", "A title that is no valid UTF-8.", pair(TITLE, b"\x61\xff"))
+    bad("title-number", "title is a number.", pair(TITLE, 1))
+    bad("byte-key", "A key that is a byte string.", b"\x41t\1")
+    bad("null-key", "A key that is null.", b"\xf6\1")
+    bad("extensions-1025", "1025 extensions.", b"".join(sorted(pair(f"{i:x}", 0) for i in range(1025))), "19")
+    bad("field-2-63", "An integer key of 2^63.", pair(1 << 63, 1), "7.5")
+    bad("must-understand", "A negative integer key: who does not know it refuses the entry.", pair(-1, 1), "7.5",
+        expect="newer", read="newer", kept="a", recover="nothing")
+    # fields
+    for name, rest, why in (
+            ("op-0", pair(OP, 0), "op 0 is never written."), ("op-null", pair(OP, None), "op is null."),
+            ("op-negative", pair(OP, -1), "op is negative."), ("op-text", pair(OP, "forget"), "op is a text."),
+            ("scope-number", pair(SCOPE, [1]), "A scope of numbers."),
+            ("tags-null", pair(TAGS, ["t", None]), "A tag is null."),
+            ("media-type-list", pair(MEDIA_TYPE, []), "media_type is a list."),
+            ("links-form", pair(LINKS, [["r"]]), "A link without target."),
+            ("links-id-15", pair(LINKS, [["r", bytes(15)]]), "A link to 15 bytes."),
+            ("links-uuid-text", pair(LINKS, [["r", id_text(UUID)]]), "A target that is a lower-case UUID as text."),
+            ("derived-from", pair(DERIVED_FROM, [""]), "derived_from with an id of 0 bytes."),
+            ("derived-from-1025", pair(DERIVED_FROM, ["q"] * 1025), "derived_from with 1025 ids."),
+            ("pinned", pair(PINNED, 1), "pinned is a number."),
+            ("confidence", pair(CONFIDENCE, "high"), "confidence is a text."),
+            ("confidence-list", pair(CONFIDENCE, [1]), "confidence is a list."),
+            ("supersedes-31", pair(SUPERSEDES, [bytes(31)]), "supersedes with a leaf of 31 bytes."),
+            ("recorded-digits-0", pair(RECORDED, [1, 0, 0]), "recorded with 0 digits, which has to be an integer."),
+            ("recorded-fraction", pair(RECORDED, [1, 1, 10]), "recorded with a fraction of 10 in one digit."),
+            ("recorded-above", pair(RECORDED, 253_402_300_800), "recorded behind the year 9999."),
+            ("recorded-float", pair(RECORDED, 1.5), "recorded is a float."),
+            ("embedding-null", pair(EMBEDDING, None), "embedding is null."),
+            ("embedding-type", pair(EMBEDDING, ["s", 3, 1, leaf]), "embedding of type 3."),
+            ("embedding-count-0", pair(EMBEDDING, ["s", 1, 0, leaf]), "embedding of 0 values."),
+            ("embedding-count", pair(EMBEDDING, ["s", 1, 16_385, leaf]), "embedding of 16,385 values."),
+            ("embedding-hash", pair(EMBEDDING, ["s", 1, 1, leaf[:31]]), "embedding with a hash of 31 bytes."),
+            ("data-too", pair(DATA, b"d"), "text and data.")):
+        bad(name, why, rest, "7.2" if name == "data-too" else "7.3" if "null" in name else "7.1")
+    for name, entry, why in (
+            ("no-body", note("b", None), "A put without text, data and content."),
+            ("text-null", note("b", None, fields={TEXT: None}), "text is null."),
+            ("data-32769", note("b", None, data=bytes(32_769)), "Inline data of 32,769 bytes."),
+            ("data-text", note("b", None, data="x"), "data is a text.")):
+        more = {}
+        if name == "data-32769":
+            more["records"] = dict(codec=1, stored=b"\x28\xb5\x2f\xfd\x60" + u16(len(entry.rest) - 256) + b"\x20\0\0"
+                                   + entry.rest[:4] + (32_769 << 3 | 3).to_bytes(3, "little") + b"\0")
+        bad(name, why, None, "7.2", entry, **more)
+    long = note("b", "x", title="t" * 262_144)
+    bad("too-long", "A core of more than 262,144 bytes.", None, "19", long, records=dict(codec=1, stored=
+        b"\x28\xb5\x2f\xfd\xa0" + u32(len(long.rest) + 1) + (7 << 3).to_bytes(3, "little") + b"x" + long.rest[:6]
+        + (131_072 << 3 | 2).to_bytes(3, "little") + b"t" + (131_072 << 3 | 3).to_bytes(3, "little") + b"t"))
+    # vectors
+    f4 = struct.pack("<2f", 1, 2)
+    hash4 = blake("memfile1.part", f4)
+    nan = struct.pack("<2f", 1, float("nan"))
+    for name, entry, why in (
+            ("hash", note("b", "x", embedding=["s", 1, 2, leaf], part=f4), "A vector part that has not the hash."),
+            ("length", note("b", "x", embedding=["s", 1, 3, hash4], part=f4), "A vector part of 2 values where 3 are named."),
+            ("alone", note("b", "x", part=f4), "A vector part without embedding."),
+            ("nan", note("b", "x", embedding=["s", 1, 2, blake("memfile1.part", nan)], part=nan), "A vector with NaN.")):
+        entry.values = [1.0, 2.0]
+        vector("bad-vector-" + name, "11.5", why, batch([entry]), kept=None if name == "hash" else "a z",
+               recover=2 if name == "hash" else None)
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.", embedding=["s", 1, 2, hash4])])
+    one = struct.pack("<f", 1)
+    f.commit([note("b", "x", embedding=["s", 1, 1, blake("memfile1.part", one)])])
+    vector("bad-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1.", f)
+
+
+SECTIONS = [header, segment, codec, block_vectors, core]
+
+
+def main():
+    for section in SECTIONS:
+        section()
+    wanted = {}
+    for name, (data, text, lines) in made.items():
+        wanted[name + ".memfile"], wanted[name + ".txt"] = data, text.encode()
+        if lines is not None:
+            wanted[name + ".jsonl"] = lines.encode()
+    stale = [p for p in FOLDER.glob("*.*") if p.name not in wanted and p.name != "README.md" and "golden-" not in p.name]
+    if sys.argv[1:] == ["--check"]:
+        bad = [p.name for p in stale] + [name for name, data in wanted.items()
+                                         if not (FOLDER / name).exists() or (FOLDER / name).read_bytes() != data]
+        print("\n".join(f"differs: {name}" for name in sorted(bad)) or f"{len(made)} vectors are as they are made")
+        return 1 if bad else 0
+    FOLDER.mkdir(exist_ok=True)
+    for path in stale:
+        path.unlink()
+    for name, data in wanted.items():
+        (FOLDER / name).write_bytes(data)
+    print(f"{len(made)} vectors, {sum(len(d) for d in wanted.values())} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
