@@ -24,7 +24,6 @@ PREFIXES = {"good": {"sound"}, "unsupported": {"newer"},
             "bad": {"damaged", "truncated", "not-a-memfile", "over-limit"}}
 # Disagreements that are known: the library is wrong by SPEC.md, and it is not mended yet.
 KNOWN = {
-    "bad-segment-stored-length": "a length whose body does not agree is passed over as a whole (17.1)",
     "bad-block-first-entry": "recovery keeps the block with the wrong number, and loses the right one (17.1)",
     "bad-vector-count-differs": "verify does not compare the counts of vectors in a space (11.5)",
 }

@@ -175,14 +175,17 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
                 continue;
             }
         }
-        if (header != MEMFILE_OK) {
+        if (sound != MEMFILE_OK && (header != MEMFILE_OK || thorough)) {
             uint64_t next;
             rc = find_header(w, at + 8, &next, err);
             if (rc != MEMFILE_OK)
                 return rc;
-            add_gap(g, at, next);
-            at = next;
-            continue;
+            /* a length in a sound header is believed only as far as nothing sound stands within it */
+            if (header != MEMFILE_OK || next < at + mf_segment_total(&s)) {
+                add_gap(g, at, next);
+                at = next;
+                continue;
+            }
         }
         if (thorough && s.previous_commit >= g->start && in_gap(g, s.previous_commit)) {
             g->lost_commit = s.previous_commit; /* its own header is damaged: the group ended there */
