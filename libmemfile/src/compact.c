@@ -8,9 +8,6 @@
 #include "handle.h"
 #include "rewrite.h"
 
-#define SAMPLES_MAX 8000u
-#define SAMPLE_BYTES_MAX ((size_t)8 << 20)
-
 typedef struct compaction {
     const memfile_compact_options *options;
     memfile_error *err;
@@ -137,35 +134,20 @@ static int copy_fates(void *context, uint64_t first, uint64_t end)
 
 static int make_dictionary(compaction *c)
 {
-    uint64_t entries = c->old.state->entries, step = entries / SAMPLES_MAX + 1;
-    mf_buffer texts;
-    size_t *sizes = (size_t *)mf_alloc(&c->mem, (SAMPLES_MAX + 1) * sizeof *sizes);
-    unsigned count = 0;
-    int rc = sizes ? MEMFILE_OK : no_memory(c);
-    mf_buffer_init(&texts, &c->mem);
-    for (uint64_t e = 0; e < entries && rc == MEMFILE_OK && count < SAMPLES_MAX && texts.length < SAMPLE_BYTES_MAX;
-         e += step) {
-        mf_object *o;
+    uint64_t entries = c->old.state->entries, step = entries / MF_REWRITE_SAMPLES + 1;
+    int rc = MEMFILE_OK;
+    bool more = true;
+    for (uint64_t e = 0; e < entries && rc == MEMFILE_OK && more; e += step) {
+        mf_object *o = NULL;
         uint32_t row;
         rc = mf_store_entry(&c->old, e, &o, &row, c->err);
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
-        if (rc == MEMFILE_OK) {
-            mf_slice text = mf_block_text(&o->block, row);
-            if (text.length >= 8) {
-                mf_put_bytes(&texts, text.data, text.length);
-                sizes[count++] = text.length;
-            }
-        }
+        if (rc == MEMFILE_OK)
+            more = mf_rewrite_sample(&c->new, mf_block_text(&o->block, row));
         mf_store_release(&c->old, o);
     }
-    if (rc == MEMFILE_OK && texts.failed)
-        rc = no_memory(c);
-    if (rc == MEMFILE_OK)
-        rc = mf_rewrite_train(&c->new, &texts, sizes, count);
-    mf_buffer_free(&texts);
-    mf_free(&c->mem, sizes);
-    return rc;
+    return rc == MEMFILE_OK ? mf_rewrite_train(&c->new) : rc;
 }
 
 static int copy_entries(compaction *c)

@@ -9,9 +9,6 @@
 #include "fates.h"
 #include "verify.h"
 
-#define SAMPLE_BYTES_MAX ((size_t)4 << 20)
-#define SAMPLES_MAX 8000u
-
 typedef struct recovery {
     const memfile_recover_options *options;
     memfile_error *err;
@@ -307,32 +304,18 @@ static int train(recovery *c)
 {
     const mf_tail_commit *blocks = blocks_of(c);
     size_t step = c->block_count / 256 + 1;
-    mf_buffer texts;
-    unsigned count = 0;
-    size_t *sizes = (size_t *)mf_alloc(&c->mem, SAMPLES_MAX * sizeof *sizes);
-    int rc = sizes ? MEMFILE_OK : no_memory(c);
-    mf_buffer_init(&texts, &c->mem);
-    for (size_t i = 0; i < c->block_count && rc == MEMFILE_OK && texts.length < SAMPLE_BYTES_MAX; i += step) {
+    int rc = MEMFILE_OK;
+    bool more = true;
+    for (size_t i = 0; i < c->block_count && rc == MEMFILE_OK && more; i += step) {
         mf_object *o = NULL;
         rc = mf_store_block(&c->old, blocks[i].offset, &o, c->err);
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
-        for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows && count < SAMPLES_MAX; row++) {
-            mf_slice text = mf_block_text(&o->block, row);
-            if (text.length >= 8) {
-                mf_put_bytes(&texts, text.data, text.length);
-                sizes[count++] = text.length;
-            }
-        }
+        for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows && more; row++)
+            more = mf_rewrite_sample(&c->new, mf_block_text(&o->block, row));
         mf_store_release(&c->old, o);
     }
-    if (rc == MEMFILE_OK && texts.failed)
-        rc = no_memory(c);
-    if (rc == MEMFILE_OK)
-        rc = mf_rewrite_train(&c->new, &texts, sizes, count);
-    mf_buffer_free(&texts);
-    mf_free(&c->mem, sizes);
-    return rc;
+    return rc == MEMFILE_OK ? mf_rewrite_train(&c->new) : rc;
 }
 
 /* The commit that the next entry belongs to is c->row; commits that are complete end. MEMFILE_DONE: there is none. */

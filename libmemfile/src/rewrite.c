@@ -6,6 +6,7 @@
 #define SPILL_ITEMS ((size_t)600000)
 #define HISTORY_ROWS 8192u
 #define DICTIONARY_BYTES ((size_t)110 << 10)
+#define SAMPLE_BYTES_MAX ((size_t)8 << 20)
 #define DICTIONARY_WORTH 65536u /* texts below which none is trained */
 
 static int no_memory(mf_rewrite *c)
@@ -139,13 +140,24 @@ int mf_rewrite_spill(mf_rewrite *c)
 
 /* ---- entries */
 
-int mf_rewrite_train(mf_rewrite *c, const mf_buffer *texts, const size_t *sizes, unsigned count)
+bool mf_rewrite_sample(mf_rewrite *c, mf_slice text)
 {
-    if (texts->length < DICTIONARY_WORTH)
-        return MEMFILE_OK;
-    size_t capacity = texts->length / 16 < DICTIONARY_BYTES ? texts->length / 16 : DICTIONARY_BYTES;
-    return mf_dictionary_write(&c->group, texts->data, sizes, count, capacity, c->level, &c->dictionary, &c->place, false,
-                               c->err);
+    if (text.length < 8)
+        return true;
+    mf_put_bytes(&c->samples, text.data, text.length);
+    c->sample_sizes[c->sample_count++] = text.length;
+    return c->sample_count < MF_REWRITE_SAMPLES && c->samples.length < SAMPLE_BYTES_MAX && !c->samples.failed;
+}
+
+int mf_rewrite_train(mf_rewrite *c)
+{
+    int rc = c->samples.failed ? no_memory(c) : MEMFILE_OK;
+    size_t length = c->samples.length, capacity = length / 16 < DICTIONARY_BYTES ? length / 16 : DICTIONARY_BYTES;
+    if (rc == MEMFILE_OK && length >= DICTIONARY_WORTH)
+        rc = mf_dictionary_write(&c->group, c->samples.data, c->sample_sizes, c->sample_count, capacity, c->level,
+                                 &c->dictionary, &c->place, false, c->err);
+    mf_buffer_free(&c->samples);
+    return rc;
 }
 
 static void run_job(void *context, unsigned worker, void *job)
@@ -428,12 +440,14 @@ int mf_rewrite_begin(mf_rewrite *c, const mf_header *header, mf_io *io)
     mf_arena_init(&c->arena, &c->mem);
     mf_built_init(&c->built, &c->mem);
     mf_buffer_init(&c->head, &c->mem);
+    mf_buffer_init(&c->samples, &c->mem);
     mf_group_init(&c->group, &c->new);
     mf_content_writer_init(&c->content, &c->group, &c->items, &c->objects, c->level < 6 ? c->level : 6);
     c->record = (mf_record *)mf_alloc(&c->mem, sizeof *c->record);
+    c->sample_sizes = (size_t *)mf_alloc(&c->mem, MF_REWRITE_SAMPLES * sizeof *c->sample_sizes);
     c->workers = (mf_job_worker *)mf_alloc_zero(&c->mem, c->threads * sizeof *c->workers);
     c->history.rows = (mf_history_row *)mf_alloc(&c->mem, HISTORY_ROWS * sizeof *c->history.rows);
-    if (!c->record || !c->workers || !c->history.rows || mf_pool_new(&c->mem, c->threads, run_job, c, &c->pool) != 0)
+    if (!c->record || !c->workers || !c->sample_sizes || !c->history.rows || mf_pool_new(&c->mem, c->threads, run_job, c, &c->pool) != 0)
         return no_memory(c);
     c->new.header = *header;
     c->environment.random(c->environment.context, c->new.header.incarnation_id, 16);
@@ -462,6 +476,7 @@ void mf_rewrite_free(mf_rewrite *c)
         mf_job_worker_free(&c->workers[i]);
     mf_free(&c->mem, c->workers);
     mf_free(&c->mem, c->record);
+    mf_free(&c->mem, c->sample_sizes);
     mf_free(&c->mem, c->runs);
     mf_free(&c->mem, c->roots);
     mf_free(&c->mem, c->history.rows);
@@ -473,6 +488,7 @@ void mf_rewrite_free(mf_rewrite *c)
         mf_arena_free(&c->arena);
         mf_built_free(&c->built);
         mf_buffer_free(&c->head);
+        mf_buffer_free(&c->samples);
         mf_group_free(&c->group);
         mf_store_close(&c->new);
     }

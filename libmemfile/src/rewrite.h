@@ -8,6 +8,8 @@
 #include "job.h"
 #include "walk.h"
 
+#define MF_REWRITE_SAMPLES 8000u
+
 typedef struct mf_rewrite {
     mf_mem mem;
     memfile_error *err;
@@ -30,6 +32,9 @@ typedef struct mf_rewrite {
     uint64_t history_count, history_offset;
     uint64_t commits, history_entries;
     /* entries */
+    mf_buffer samples;
+    size_t *sample_sizes;
+    unsigned sample_count;
     mf_dictionary *dictionary;
     mf_dictionary_place place;
     mf_pool *pool;
@@ -63,8 +68,10 @@ void mf_rewrite_free(mf_rewrite *c);
 int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count);
 /* After the last of them; they can be read back then. */
 int mf_rewrite_commits_end(mf_rewrite *c);
-/* Before the first entry; may decide that none is worth it. */
-int mf_rewrite_train(mf_rewrite *c, const mf_buffer *texts, const size_t *sizes, unsigned count);
+/* Texts for a dictionary, before the first entry; false: no more are wanted. */
+bool mf_rewrite_sample(mf_rewrite *c, mf_slice text);
+/* Makes it of them, if it is worth it. */
+int mf_rewrite_train(mf_rewrite *c);
 /* The next entry: a row of a block whose content is set; `offset` is the block's. Erased ones stay erased.
  * salt: NULL, or the entry's, and *leaf is its leaf then. */
 int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset, const uint8_t *salt,
