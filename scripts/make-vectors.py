@@ -643,7 +643,200 @@ def core():
     vector("bad-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1.", f)
 
 
-SECTIONS = [header, segment, codec, block_vectors, core]
+# --- 8, 9. Digests, commits -------------------------------------------------------------------
+
+def commits():
+    def good(name, why, f, spec="9.1"):
+        vector("good-commit-" + name, spec, why, f)
+
+    def bad(name, why, change=None, kept=None, spec="9.1", f=None, recover=None, read=None, **more):
+        f = f or three(change=change, **more)
+        vector("bad-commit-" + name, spec, why, f, kept=kept, recover=recover, read=read)
+
+    good("author-extra", "An author, and Extra with an integer key from 10 and a text key.",
+         three(author="Ann", extra=pair(10, "ten") + pair("note", [1, 2])))
+    good("author-empty", "An author of 0 bytes is not an unknown one.", three(author=""))
+    good("signature", "A signature; who has no key does not look at it.", three(signatures=[bytes(96), bytes(range(96))]), "20.9")
+    good("order-above-time", "The clock went backwards: order goes on from the parent's.", three(time=1_600_000_000_000_000))
+    good("time-negative", "A clock before 1970.", three(time=-5))
+    good("time-extreme", "The least and, behind it, the clock of now.", three(time=-(1 << 63)))
+    good("no-entries", "A logical commit without entries.", three_empty())
+    good("new-salt", "A new salt tree in each commit (8.3).", three(new_salt=bytes(range(0x60, 0x70))), "8.3")
+    good("salt-skipped", "Indexes of the salt tree that no entry took.", three(skip_salts=1000), "8.3")
+    good("full-inline", "A FULL commit with an inline block: its footer speaks of what is before its own entries.",
+         full_inline(), "9.3")
+    good("not-synced", "A group of several segments without SYNCED.", batch(synced=False), "4.5")
+    good("footer-reserved", "Reserved of the footer holds something newer, which is ignored.",
+         batch(commit={"Footer.Reserved": string(b"newer")}), "9.3")
+    f = three()
+    f.maintenance()
+    good("maintenance", "A commit without LOGICAL brings an index and no entries.", f, "9.2")
+    f = three()
+    f.maintenance(signatures=[bytes(96)])
+    good("signature-later", "A signature in a later commit that is not LOGICAL.", f, "20.9")
+    f = File()
+    f.commit()
+    for i in range(66):
+        f.commit([note(f"e{i}", "")], full=i == 63)
+    good("sixty-fourth", "66 commits; the 64th after the genesis is FULL.", f, "9.5")
+    good("merge", "A merge: its third commit has the first as parent, its fourth both.", merge(), "8.5")
+    f = File()
+    f.commit()
+    f.commit([note("a", "x")])
+    f.commit([note("b", "x")], parents=[])
+    good("no-parent", "PARENTS with no parent: a second beginning.", f)
+
+    # heads
+    for name, change, why in (
+            ("number-more", {"Number": varint(3)}, "Number is one too large."),
+            ("number-less", {"Number": varint(1)}, "Number is that of the commit before."),
+            ("first-entry", {"First_Entry": varint(2)}, "First_Entry is one too large."),
+            ("entry-count", {"Entry_Count": varint(2)}, "Entry_Count is 2, the block has one row."),
+            ("group-length", {"Group_Length": varint(18)}, "Group_Length is that of a group with a segment before the "
+             "commit, and leads to the commit before."),
+            ("group-length-beyond", {"Group_Length": varint(1 << 50)}, "Group_Length leads before the start of the file."),
+            ("footer-distance", {"Footer_Distance": varint(1)}, "Footer_Distance does not lead to the last FULL commit."),
+            ("footer-distance-beyond", {"Footer_Distance": varint(1 << 60)}, "Footer_Distance leads before the file."),
+            ("head-cut", {"Footer_Distance": b"", "Row_Count": b"", "Masks": b"", "Names.Count": b"", "Ids.Classes": b"",
+                          "Ids.Prefixes": b"", "Ids.Suffix_Lengths": b"", "Ids.Suffixes": b"", "TEXT": b""},
+             "The head ends before Footer_Distance."),
+            ("number-form", {"Number": b"\x82\0"}, "Number is not in its shortest form.")):
+        kept = None if name in ("number-more", "number-less", "entry-count", "group-length", "footer-distance") else "a z"
+        bad(name, why, change, kept, read="damaged" if kept else "sound", recover=2 if name == "entry-count" else None)
+    vector("unsupported-commit-flag", "9.1", "Commit_Flags bit 9.", three(flags=1 << 9), kept="", recover="nothing")
+    bad("history-digest", "History_Digest is not that of the entries.", {"History_Digest": bytes(32)}, spec="8.6")
+    bad("text-forged", "Somebody changed a text and repaired every checksum; the digest tells.",
+        {"Texts": b"The secret."}, spec="8.6", f=forged())
+    bad("order-not-above", "order is that of the parent.", order=1_700_000_002_000_000, time=1_700_000_002_000_000)
+    bad("parent-unknown", "A parent that is not in the file.", {"Parents": varint(1) + bytes(32)}, parents=[1])
+    bad("author-utf8", "An author that is no valid UTF-8.", {"Author": string(b"\xff")}, author="x")
+    bad("extra-key-9", "Extra with the key 9.", extra=pair(9, "author"), spec="8.6")
+    bad("extra-order", "Extra out of order.", extra=pair("b", 1) + pair("a", 1), spec="8.6")
+    bad("extra-cbor", "Extra that is no CBOR.", {"Extra": string(b"\xff\xff")}, extra=pair(10, 1), spec="8.6")
+    bad("inline-without-entries", "INLINE with an Entry_Count of 0.", f=three_empty(flags=INLINE, change={"Head.End": varint(0)}),
+        kept=None)
+    bad("inline-and-records", "RECORDS in a group whose commit is INLINE.", f=inline_and_records(), kept="a b z", spec="9.2",
+        read=None, recover="any")
+    bad("not-full-with-group", "A commit that is not FULL, in a group of several segments.",
+        f=batch(full=False), spec="9.5")
+    bad("first-not-full", "The genesis is not FULL.", f=first_not_full(), spec="2.3", kept=None)
+    bad("genesis-with-entries", "The genesis brings an entry.", f=genesis_with_entries(), spec="2.3")
+    f = File()
+    f.commit()
+    for i in range(66):
+        f.commit([note(f"e{i}", "")])
+    bad("sixty-fifth", "66 commits behind the genesis without a FULL one.", f=f, spec="9.5")
+    bad("salt-reused", "Salt_Index was taken before.", salt_index=0, spec="8.3")
+    bad("salt-root-missing", "The first entries of the file come without Salt_Root.", f=no_salt_root(), spec="9.1")
+    bad("salt-index-beyond", "Salt_Index 2^32 − 1 with two entries.", spec="8.2",
+        f=three([note("b", "x"), note("c", "x")], {"Salt_Index": varint((1 << 32) - 1)}))
+    bad("maintenance-with-entries", "A commit without LOGICAL has an Entry_Count.", f=maintained({"Entry_Count": varint(1) + b""}),
+        spec="9.2")
+    bad("maintenance-order", "A commit without LOGICAL has an Order of its own.", f=maintained({"Order": varint(1)}), spec="9.2")
+    bad("maintenance-number", "A commit without LOGICAL has a Number of its own.", f=maintained({"Number": varint(4)}), spec="9.1")
+    bad("maintenance-digest", "A commit without LOGICAL has another History_Digest.", f=maintained({"History_Digest": bytes(32)}),
+        spec="9.1")
+
+    # footers
+    for name, change, why in (
+            ("prefix", {"Stored_Prefix": bytes(32)}, "Stored_Prefix is not that of the bytes before."),
+            ("indexed-entries", {"Indexed_Entries": varint(1)}, "Indexed_Entries is less than the runs cover."),
+            ("indexed-commits", {"Indexed_Commits": varint(2)}, "Indexed_Commits is one too small."),
+            ("superseded", {"Superseded": varint(1)}, "Superseded is 1; nothing is."),
+            ("objects", {"Objects": varint(1)}, "Objects is 1; there is none."),
+            ("frontier", {"Log_Frontier": varint(1) + bytes(32)}, "Log_Frontier is not that of the log."),
+            ("frontier-count", {"Log_Frontier": varint(0)}, "Log_Frontier is empty."),
+            ("frontier-beyond", {"Log_Frontier": varint(1 << 40)}, "Log_Frontier has a count far beyond the head."),
+            ("dictionary", {"Dictionaries": varint(1) + varint(7) + varint(53) + varint(53)},
+             "Dictionaries names one that is not there."),
+            ("keys", {"Keys": varint(53)}, "Keys in a plain file."),
+            ("histories", {"Histories": varint(1) + varint(53)}, "Histories names one that is not there."),
+            ("runs-count", {"Runs.Count": varint(1 << 40)}, "Runs with a count far beyond the head."),
+            ("salt", {"Salt": bytes(16)}, "Salt is zero although a tree is in use."),
+            ("reserved-length", {"Footer.Reserved": varint(200)}, "Reserved goes beyond the head."),
+            ("cut", {"Footer.Reserved": b""}, "The footer ends before Reserved.")):
+        f = batch(commit=change)
+        vector("bad-footer-" + name, "9.3", why + " The entries do not depend on it.", f)
+
+
+def three_empty(**more):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.commit(None, full=False, **more)
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def full_inline():
+    f = File()
+    f.commit()
+    f.commit([note("a", "old", kind="k", key="k")])
+    f.commit([note("b", "x", tags=["t"])], full=True)
+    f.commit([note("a", "new")], full=True)
+    f.commit([note("z", "The last.", key="k")])
+    return f
+
+
+def merge():
+    f = File()
+    f.commit()
+    f.commit([note("a", "one side")])
+    f.commit([note("b", "the other side")], parents=[0], time=1_700_000_002_500_000)
+    f.commit([note("c", "merged")], parents=[1, 2])
+    f.records([note("d", "after")])
+    f.commit()
+    return f
+
+
+def forged():
+    """The digest of the middle commit is that of the entry before it was changed."""
+    f = three(change={"Texts": b"The secret.", "History_Digest": three().log[2].digest})
+    f.entries[1].fields[TEXT] = "The secret."
+    return f
+
+
+def inline_and_records():
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.segment(RECORDS, varint(1) + block([note("r", "hidden")])[0], b"hidden")
+    f.commit([note("b", "The second.")])
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def first_not_full():
+    f = File()
+    f.last_full = 80
+    f.commit(full=False)
+    f.commit([note("a", "The first.")])
+    return f
+
+
+def genesis_with_entries():
+    f = File()
+    f.commit([note("a", "The first.")])
+    f.commit([note("b", "The second.")])
+    return f
+
+
+def no_salt_root():
+    f = File()
+    f.commit()
+    f.salt_used = True
+    f.commit([note("a", "The first.")])
+    f.commit([note("b", "The second.")])
+    return f
+
+
+def maintained(change):
+    f = three()
+    f.maintenance(change=change)
+    return f
+
+
+SECTIONS = [header, segment, codec, block_vectors, core, commits]
 
 
 def main():

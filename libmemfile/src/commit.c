@@ -241,7 +241,7 @@ void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice pa
                        mf_slice author, mf_slice extra, const mf_mem *mem, bool *no_memory)
 {
     mf_buffer body;
-    uint64_t pairs = 5 + (parents.length > 0) + (entries > 0) + (log->count > 0) + (author.length > 0);
+    uint64_t pairs = 5 + (parents.length > 0) + (entries > 0) + (log->count > 0) + (author.data != NULL);
     mf_cursor c = mf_cursor_of(extra.data, extra.length);
     while (!c.failed && c.at < c.end) {
         mf_cbor_skip_value(&c, 1);
@@ -276,7 +276,7 @@ void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice pa
     mf_cbor_put_head(&body, MF_CBOR_UINT, order);
     mf_cbor_put_int(&body, 8);
     mf_cbor_put_int(&body, time_us);
-    if (author.length) {
+    if (author.data) { /* an empty one is known, too */
         mf_cbor_put_int(&body, 9);
         mf_cbor_put_text(&body, author);
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cbor.h"
 #include "checksum.h"
 
 /* ---- findings */
@@ -50,6 +51,7 @@ static void miss_commits(mf_verify *v, uint64_t number)
     uint64_t due = v->any_commit ? v->number + 1 : 0;
     memfile_finding f = {MEMFILE_E_DAMAGED, v->damaged_at, 0, 0, 0, due, number - due, "commits are missing"};
     v->result->lost_commits += number - due;
+    v->salts_known = false;
     report(v, &f);
 }
 
@@ -170,6 +172,9 @@ static int check_history(mf_verify *v, const mf_segment *s)
         mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
         return mf_fail_memory(v->err);
     v->folding = true;
+    if (v->history_count++ == 0)
+        v->first_history = s->offset;
+    v->salt_root_known = false;
     return v->listener && v->listener->segment ? v->listener->segment(v->listener->context, s->offset) : MEMFILE_OK;
 }
 
@@ -421,7 +426,8 @@ static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char 
             *wrong = "the footer's stored digest is not that of the bytes before it";
         else if (!known && alone && h->segment.parent_tag != mf_parent_tag(h->footer.stored_prefix))
             *wrong = "the commit does not belong behind the stored digest that its footer names";
-        memcpy(prefix, h->footer.stored_prefix, 32);
+        if (!known) /* else what is computed goes on, so that one fault is one finding */
+            memcpy(prefix, h->footer.stored_prefix, 32);
         known = true;
     }
     mf_digest(body, MF_LABEL_BYTES, h->raw + MF_SEGMENT_HEADER_LENGTH, h->segment.stored_length);
@@ -429,6 +435,27 @@ static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char 
     mf_chain_segment(&last, h->raw, body);
     mf_chain_end(&last, v->stored_digest);
     v->stored_known = known;
+}
+
+/* The rest of the footer, where nothing was found amiss so far. */
+static const char *check_footer_counts(const mf_verify *v, const group_at_hand *h)
+{
+    const mf_footer *f = &h->footer;
+    const mf_commit *k = &h->commit;
+    uint64_t inside = h->logical && (k->number == 0 || (k->flags & MF_COMMIT_INLINE)) ? k->number : k->number + 1;
+    if (v->result->findings > (v->result->unfinished_bytes > 0))
+        return NULL;
+    if (f->indexed_commits != inside)
+        return "the footer's index does not cover the commits before it";
+    if (f->objects != v->whole_count)
+        return "the footer counts other contents than there are";
+    if (f->keys_offset != 0 && v->store.header.suite == 0)
+        return "the footer names keys in a plain file";
+    if (f->history_count != v->history_count || f->history_offset != v->first_history)
+        return "the footer names other folded commits than there are";
+    if (v->salts_known && v->salt_root_known && memcmp(f->salt_root, v->salt_root, MF_SALT_LENGTH) != 0)
+        return "the footer's salt is not that of the tree in use";
+    return NULL;
 }
 
 static const char *check_footer(const mf_verify *v, const group_at_hand *h)
@@ -443,7 +470,67 @@ static const char *check_footer(const mf_verify *v, const group_at_hand *h)
         return "the footer's index does not cover the entries before it";
     if (v->history_known && (count != f->frontier_count || memcmp(log, f->frontier, (size_t)count * 32) != 0))
         return "the footer's log is not that of the commits before it";
-    return NULL;
+    return check_footer_counts(v, h);
+}
+
+/* SPEC 8.6: pairs in order, whose keys are integers from 10 or text. */
+static bool extra_is_sound(mf_slice extra)
+{
+    mf_cursor c = mf_cursor_of(extra.data, extra.length);
+    mf_slice last = {0};
+    while (!c.failed && c.at < c.end) {
+        const uint8_t *start = c.at;
+        unsigned major = mf_cbor_peek(&c) >> 5;
+        if (major == MF_CBOR_UINT && mf_cbor_get(&c, MF_CBOR_UINT) < 10)
+            return false;
+        if (major == MF_CBOR_TEXT)
+            mf_cbor_get_text(&c);
+        else if (major != MF_CBOR_UINT)
+            return false;
+        mf_slice key = mf_slice_of(start, (size_t)(c.at - start));
+        size_t shorter = key.length < last.length ? key.length : last.length;
+        int order = shorter ? memcmp(last.data, key.data, shorter) : 0;
+        if (order > 0 || (order == 0 && key.length <= last.length))
+            return false;
+        last = key;
+        mf_cbor_skip_value(&c, MF_DEPTH_MAX);
+    }
+    return !c.failed;
+}
+
+/* SPEC 8.3, 9.1: each entry takes the next index of its tree. */
+static const char *check_salts(mf_verify *v, const mf_commit *k)
+{
+    const char *amiss = NULL;
+    if (k->flags & MF_COMMIT_SALT) {
+        memcpy(v->salt_root, k->salt_root, MF_SALT_LENGTH);
+        v->next_salt = 0;
+        v->salts_known = v->salt_root_known = true;
+    }
+    if (k->entry_count > 0 && v->salts_known && k->salt_index < v->next_salt)
+        amiss = "the commit's salts were taken before";
+    v->next_salt = k->salt_index + k->entry_count;
+    return amiss;
+}
+
+/* SPEC 9.1, 9.5: where the last FULL commit is. */
+static const char *check_full(mf_verify *v, const mf_commit *k, uint64_t offset, bool alone)
+{
+    const char *amiss = NULL;
+    if (k->flags & MF_COMMIT_FULL) {
+        v->last_full = offset;
+        v->since_full = 0;
+        return NULL;
+    }
+    v->since_full++;
+    if (!alone)
+        amiss = "a commit that is not FULL has other segments in its group";
+    else if (v->last_full && offset - k->footer_distance != v->last_full)
+        amiss = "the commit does not lead to the last footer";
+    else if (v->last_full && v->since_full >= MF_FULL_EVERY_COMMITS)
+        amiss = "no footer in so many commits";
+    v->last_full = offset - k->footer_distance;
+    return amiss;
 }
 
 /* History digest, number and order of the group's commit. */
@@ -464,12 +551,18 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
             miss_commits(v, k->number);
             v->history_known = false;
         }
+        if (!amiss && (k->flags & MF_COMMIT_EXTRA) && !extra_is_sound(k->extra))
+            amiss = "the commit's further pairs are not as they must be";
+        const char *salts = check_salts(v, k);
+        amiss = amiss ? amiss : salts;
         rc = mf_verify_end_commit(v, k->number, &row);
         v->number = k->number;
         v->order = k->order;
         v->any_commit = true;
         v->result->commits++;
         mf_verify_expect(v, MF_ITEM_COMMIT, k->number, k->first_entry + k->entry_count);
+    } else if (v->history_known && (k->number != v->number || k->order != v->order)) {
+        amiss = "the commit has not number and order of the newest logical one";
     }
     if (v->listener && v->listener->header_made && h->logical && k->number == 0 && v->history_known &&
         memcmp(v->fold.digest, k->history_digest, 32) != 0)
@@ -520,6 +613,12 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
         wrong = "the commit names another number of entries than its blocks have";
     v->entries = end;
     rc = check_commit(v, h, &wrong);
+    if (h->full && !v->salt_root_known) {
+        memcpy(v->salt_root, h->footer.salt_root, MF_SALT_LENGTH);
+        v->salt_root_known = true;
+    }
+    const char *full = check_full(v, k, g->commit_offset, g->commit_offset == g->start);
+    wrong = wrong ? wrong : full;
     if (!wrong && h->whole && k->group_length != g->commit_offset - g->first_segment)
         wrong = "the commit's group has another length";
     if (wrong)
@@ -594,7 +693,8 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
         rc = end_object(v);
         if (rc == MEMFILE_OK)
             rc = mf_verify_drain(v);
-        v->stored_known = v->history_known = false;
+        v->stored_known = v->history_known = v->salts_known = false;
+        v->last_full = 0;
         mf_tree_init(&v->fold.leaves, MF_ENTRIES_FANOUT);
     }
     progress(v, g->end);
@@ -695,7 +795,7 @@ static int check_file(mf_verify *v, uint64_t *end)
         rc = mf_verify_make_workers(v);
     mf_stored_begin(v->stored_digest, v->store.header_raw);
     v->stored_known = !v->listener || !v->listener->header_made;
-    v->history_known = true;
+    v->history_known = v->salts_known = v->salt_root_known = true;
     mf_fold_init(&v->fold, v->store.header.memory_id, &v->mem);
     mf_history_cursor_init(&v->salts, &v->store);
     mf_history_cursor_init(&v->commits, &v->store);

@@ -36,6 +36,7 @@ typedef struct mf_verify_job {
     uint64_t missing; /* entries that are missing before it */
     uint8_t (*salts)[MF_SALT_LENGTH];
     bool have_salts;
+    uint8_t missing_salts[MF_BLOCK_ROWS_MAX / 8]; /* a bit for each row: it cannot be derived */
     uint32_t tag;
     uint64_t seed;
     uint32_t rows;
@@ -93,6 +94,13 @@ typedef struct mf_verify {
     /* the commits: number and order of the newest, entries that are due next */
     uint64_t number, order, entries;
     bool any_commit;
+    uint64_t last_full; /* offset of the last FULL commit; 0: not known */
+    uint32_t since_full;
+    uint64_t history_count, first_history; /* HISTORY segments */
+    /* the salt tree in use, if no commit that may have brought another is lost */
+    bool salts_known, salt_root_known; /* folded commits do not say the root */
+    uint8_t salt_root[MF_SALT_LENGTH];
+    uint64_t next_salt;
     uint64_t damaged_at; /* newest place that was found unsound, for what is missing later */
     mf_fold fold;
     bool memory_unknown; /* the Memory_Id is not the file's: no history digest can be computed */

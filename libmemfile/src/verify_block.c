@@ -75,6 +75,8 @@ static int check_row(mf_verify_job *job, mf_verify_worker *w, mf_block *block, u
         memcpy(job->leaves[row], erased, 32);
         return MEMFILE_OK;
     }
+    if (job->missing_salts[row / 8] >> row % 8 & 1)
+        job->have_salts = false;
     mf_buffer_clear(&w->core);
     mf_put_bytes(&w->core, job->salts[row], MF_SALT_LENGTH);
     int rc = mf_block_core(block, row, &w->core);
@@ -113,6 +115,11 @@ static int block_columns(const mf_segment *s, const uint8_t *raw, const mf_mem *
         rc = mf_commit_decode(&k, head, NULL, mem, s->offset, err);
         *first = k.first_entry;
         *columns = k.columns;
+        mf_cursor c = mf_cursor_of(columns->data, columns->length);
+        if (rc == MEMFILE_OK && mf_get_varint(&c) != k.entry_count)
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, s->offset,
+                         "the block of the commit at offset %llu has another number of rows than it names",
+                         (unsigned long long)s->offset);
     } else if (rc == MEMFILE_OK) {
         mf_cursor c = mf_cursor_of(head.data, head.length);
         *first = mf_get_varint_max(&c, MF_ENTRIES_MAX);
@@ -269,8 +276,12 @@ static int take_block(mf_verify *v)
     v->free_jobs[v->free_count++] = job;
     if (rc != MEMFILE_OK)
         return rc;
-    if (!job->have_salts)
-        v->history_known = false;
+    if (!job->have_salts) {
+        if (v->salts_known)
+            mf_verify_find(v, MEMFILE_E_DAMAGED, job->segment.offset, mf_segment_total(&job->segment), 0, 0,
+                           "the salts of entries in this block cannot be derived");
+        v->history_known = v->salts_known = false;
+    }
     if (job->rc == MEMFILE_OK)
         return take_sound(v, job);
     if (!mf_verify_about_file(job->rc)) {
@@ -326,7 +337,8 @@ static int pass_salts(mf_verify *v, uint64_t count)
 /* Salts of the next rows, from the commit at hand or the folded ones. */
 static int next_salts(mf_verify *v, mf_verify_job *job)
 {
-    job->have_salts = true;
+    job->have_salts = true; /* rows that are not erased may find otherwise */
+    memset(job->missing_salts, 0, sizeof job->missing_salts);
     for (uint32_t row = 0; row < job->rows; row++) {
         bool due = v->salt_left > 0;
         int rc = due ? MEMFILE_OK : salts_due(v, &due);
@@ -334,7 +346,7 @@ static int next_salts(mf_verify *v, mf_verify_job *job)
             return rc;
         if (!due || !mf_history_cursor_salt(&v->salts, v->salt_index, job->salts[row])) {
             memset(job->salts[row], 0, MF_SALT_LENGTH);
-            job->have_salts = false;
+            job->missing_salts[row / 8] |= (uint8_t)(1u << row % 8);
         }
         v->salt_left -= due;
         v->salt_index += due;

@@ -14,7 +14,8 @@ static int index_tail(mf_writer *w, memfile_error *err)
     if (!w->dictionary && !w->dictionary_decided && s->entries >= 1024 &&
         (s->entries ^ s->footer.indexed_entries) > s->footer.indexed_entries)
         rc = mf_batch_train_from_file(w, err);
-    if (rc == MEMFILE_OK && s->entries > w->spilled_end) {
+    /* the genesis too has an item, SPEC 9.3 */
+    if (rc == MEMFILE_OK && (s->entries > w->spilled_end || s->footer.indexed_commits == 0)) {
         mf_items batch = w->items; /* stays in the tail: it is inline */
         mf_items_init(&w->items, w->store->mem);
         rc = mf_batch_take_tail(w, err);
