@@ -547,6 +547,8 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
             amiss = "the commit's number does not follow";
         else if (v->any_commit && k->order <= v->order)
             amiss = "the commit's order does not rise";
+        else if (k->number == 0 && k->entry_count > 0)
+            amiss = "the genesis brings entries";
         if (k->number > due) {
             miss_commits(v, k->number);
             v->history_known = false;
