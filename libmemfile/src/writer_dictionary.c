@@ -4,6 +4,9 @@
 #define DICTIONARY_BYTES ((size_t)32 << 10)
 #define DICTIONARY_WORTH ((size_t)64 << 10) /* texts below which none is trained */
 #define TRAIN_ENTRIES 2000u
+/* From 5 to 10 the output of zstd for lengths up to 128 KiB hangs on whether the processor has
+ * SSE2 or NEON (ZSTD_resolveRowMatchFinderMode); at 12 it is the same on every machine. */
+#define DICTIONARY_LEVEL 12
 
 int mf_dictionary_put_copy(mf_group *group, const mf_dictionary *d, int copy, uint64_t *offset, memfile_error *err)
 {
@@ -18,7 +21,7 @@ int mf_dictionary_put_copy(mf_group *group, const mf_dictionary *d, int copy, ui
     mf_put_u8(&head, (uint8_t)copy);
     int rc = head.failed ? mf_fail_memory(err)
                          : mf_segment_build(&built, MF_TYPE_DICTIONARY, 0, mf_slice_of(head.data, head.length),
-                                            mf_slice_of(d->data, d->length), &compressor, 9, NULL, err);
+                                            mf_slice_of(d->data, d->length), &compressor, DICTIONARY_LEVEL, NULL, err);
     if (rc == MEMFILE_OK)
         rc = mf_group_append(group, &built, offset, err);
     mf_compressor_free(&compressor);
