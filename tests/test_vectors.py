@@ -31,6 +31,8 @@ KNOWN = {
     "bad-commit-order-not-above": "recovery copies the order, and so cannot verify what it made",
     "bad-commit-salt-index-beyond": "recovery wants the salts of entries, which nobody can derive",
     "bad-commit-salt-root-missing": "recovery wants the salts of entries, which nobody can derive",
+    "bad-index-child-key": "verify compares the items of leaves alone (10.4)",
+    "bad-index-run-total": "verify does not add up the lengths of a run's pages (10.6)",
     "good-commit-merge": "merges are not implemented (8.5)",
     "good-commit-no-parent": "parents are taken to be the commit before (9.1)",
     "good-commit-no-entries": "COMMIT items of commits without entries in the tail are missed by verify",
