@@ -172,6 +172,10 @@ static int check_history(mf_verify *v, const mf_segment *s)
     if (v->entries > 0 || v->any_commit)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "folded commits at offset %llu stand behind entries",
                        (unsigned long long)s->offset);
+    if (v->history_count > 0 && s->offset != v->history_end)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
+                       "the segments of folded commits do not stand one after the other");
+    v->history_end = s->offset + mf_segment_total(s);
     if (mf_history_cursor_add(&v->salts, s->offset) != MEMFILE_OK ||
         mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
         return mf_fail_memory(v->err);
@@ -373,7 +377,7 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
         unsound(v, h, offset);
         return MEMFILE_OK;
     }
-    if (s.type == MF_TYPE_VOID && offset != h->walked->first_segment)
+    if (s.type == MF_TYPE_VOID && (offset != h->walked->first_segment || offset == h->walked->start))
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, "a void is declared where none can be");
     const char *wrong = misplaced(v, &s);
     if (wrong)

@@ -97,7 +97,7 @@ typedef struct mf_verify {
     bool any_commit;
     uint64_t last_full; /* offset of the last FULL commit; 0: not known */
     uint32_t since_full;
-    uint64_t history_count, first_history; /* HISTORY segments */
+    uint64_t history_count, first_history, history_end; /* HISTORY segments */
     /* the salt tree in use, if no commit that may have brought another is lost */
     bool salts_known, salt_root_known; /* folded commits do not say the root */
     uint8_t salt_root[MF_SALT_LENGTH];
