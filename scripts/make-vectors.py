@@ -6,8 +6,8 @@
     make-vectors.py --check    compares them with what stands there, byte for byte
 
 Each vector is one file with one feature or one defect and a text beside it; README.md in that
-folder explains the text. Files named golden-… are not made here: tests/make_golden.c wrote them
-once, and they stay as they are. The order below is that of the chapters of SPEC.md.
+folder explains the text. Files named golden-… are not made here: scripts/make-golden.py wrote
+them once, and they stay as they are. The order below is that of the chapters of SPEC.md.
 """
 import hashlib
 import json
@@ -1126,7 +1126,255 @@ def one_copy(stored, text):
     return f
 
 
-SECTIONS = [header, segment, codec, block_vectors, core, commits, index, content, dictionaries]
+# --- 13. History ------------------------------------------------------------------------------
+
+def old_file():
+    f = File()
+    f.commit(author="Ann")
+    f.commit([note("a", "The first.")])
+    f.commit([note("b", "The second."), note("c", "The third.", key="k")], author="Bob", extra=pair("n", 1))
+    f.commit([note("a", "A newer first.")], time=1_600_000_000_000_000, signatures=[bytes(96)])
+    f.commit([note("d", "Of another handle.", key="k")], new_salt=bytes(range(0x80, 0x90)))
+    return f
+
+
+def compacted(erased=(), change=None, split=None, between=False, without=False, first=None, commit=None, drop=False):
+    f = old_file()
+    g = File(incarnation=bytes(range(0x50, 0x60)))
+    g.clock = f.clock
+    g.changes = [c for c in (change, commit) if c]
+    if not without:
+        for rows in split or [range(5)]:
+            g.history(f.log, change, rows, erased)
+            if between and rows == split[0]:
+                g.segment(200, varint(0) + varint(0), flags=F_OPTIONAL)
+    else:
+        g.log = f.log
+    entries = [Entry({}, erased=f.leaves[n]) if n in erased else e for n, e in enumerate(f.entries)]
+    if drop:
+        entries = entries[:-1]
+    g.records(entries)
+    if without:
+        g.salt_used, g.salt = True, f.salt
+    g.maintenance(change=commit)
+    return g
+
+
+def history():
+    def good(name, why, **more):
+        vector("good-history-" + name, "13.2", why, compacted(**more))
+
+    good("compacted", "A compacted file: five folded commits with author, Extra, order, signature and two salt trees.")
+    good("two-segments", "Two HISTORY segments, one after the other.", split=[range(2), range(2, 5)])
+    good("erased", "Two entries were erased: their leaves stand in their rows, the salt tree lacks the nodes above them.",
+         erased=(1, 3))
+    good("erased-all-of-tree", "The only entry of a salt tree was erased.", erased=(4,))
+    f = compacted()
+    f.commit([note("z", "The last.")], new_salt=bytes(range(0x90, 0xA0)))
+    vector("good-history-went-on", "13.1", "A commit behind the compacting one, with a salt tree of its own.", f)
+
+    def bad(name, why, kept=None, read=None, recover=None, **more):
+        vector("bad-history-" + name, "13.2", why, compacted(**more), kept=kept, read=read, recover=recover)
+
+    flags = [AUTHOR, SALT, AUTHOR | EXTRA, ORDER | SIGNATURES, SALT]
+    for name, change, why in (
+            ("first-number", {"First_Number": varint(1)}, "First_Number of the first segment is 1."),
+            ("first-entry", {"History.First_Entry": varint(1)}, "First_Entry of the first segment is 1."),
+            ("row-count-0", {"Row_Count": varint(0)}, "Row_Count 0."),
+            ("row-count-65537", {"Row_Count": varint(65_537)}, "Row_Count 65,537."),
+            ("row-count-2-40", {"Row_Count": varint(1 << 40), "Flags.Rows": u8(0) + varint(0), "Counts": u8(0) + varint(0)},
+             "Row_Count 2^40, with columns of Width 0."),
+            ("flag-logical", {"Flags.Rows": ints([flags[0] | LOGICAL] + flags[1:])}, "A row has the flag LOGICAL."),
+            ("counts", {"Counts": ints([0, 1, 1, 1, 1])}, "The rows name fewer entries than there are."),
+            ("counts-more", {"Counts": ints([0, 1, 2, 1, 2])}, "The rows name more entries than there are."),
+            ("counts-2-63", {"Counts": ints([0, 1, 2, 1, 1 << 63])}, "A row names 2^63 entries."),
+            ("times", {"Times": zigzag(5) + ints([2, 2, 2, 2])}, "Times are others; the digest tells."),
+            ("orders", {"Orders": ints([1])}, "order does not exceed the parent's."),
+            ("salts-other", {"Salts": lambda old: old[:-1] + b"\0"}, "A salt tree is another; the digest tells."),
+            ("salt-depth-17", {"Salts": lambda old: b"\1\x11" + old[2:]}, "A node at depth 17."),
+            ("salt-position", {"Salts": lambda old: b"\1\1\4" + old[3:]}, "A node at depth 1 with position 4."),
+            ("salt-twice", {"Salts": lambda old: b"\2" + old[1:19] + old[1:]}, "A node stands twice."),
+            ("author-utf8", {"History.Authors": string(b"\xff") + string("Bob")}, "An author that is no valid UTF-8."),
+            ("left", {"History.End": b"\0"}, "Bytes are left in the head."),
+            ("cut", {"History.Signatures": b""}, "The head ends before the signatures.")):
+        bad(name, why + " The entries do not depend on it.", change=change, recover="any")
+    bad("missing", "A compacting commit without HISTORY.", without=True, recover="any")
+    bad("apart", "Another segment stands between two HISTORY segments.", split=[range(2), range(2, 5)], between=True, recover="any")
+    bad("order", "The HISTORY segments have changed places.", split=[range(2, 5), range(2)], recover="any")
+    bad("digest", "The History_Digest is not that of the rows.", commit={"History_Digest": bytes(32)}, recover="any")
+    bad("entry-missing", "An entry of the last row is missing.", drop=True, recover="any")
+    f = batch(before=lambda f: f.histories.append(f.segment(HISTORY, varint(0) + varint(1) + varint(0) + ints([0]) + ints([0]) + zigzag(0))))
+    vector("bad-history-late", "13.2", "HISTORY behind entries.", f, recover="any")
+    f = compacted()
+    f.records([note("z", "x")])
+    f.maintenance(change={"First_Entry": varint(5)})
+    vector("bad-history-second-records", "9.2", "A later commit without LOGICAL brings RECORDS.", f, kept=None, read="sound",
+           recover="any")
+
+
+# --- 5.8, 14. Voids, the end of the file ------------------------------------------------------
+
+def ends():
+    """Three commits, the bytes of a fourth (inline) and of a fifth (a batch) behind them."""
+    f = three()
+    base = len(f.data)
+    f.commit([note("y", "Not whole. " * 9)])
+    single = bytes(f.data[base:])
+    g = three()
+    g.records([note("y", "Of a batch.")])
+    g.records([note("x", "Of it, too.")])
+    before = len(g.data)
+    g.commit(synced=False)
+    return three(), single, bytes(g.data[base:]), before - base
+
+
+def voids():
+    f, single, group, _ = ends()
+
+    def gone_on(debris, change=None):
+        f = three()
+        f.void(debris, change)
+        f.changes = [change] if change else []
+        f.commit([note("v", "After the void.")])
+        return f
+
+    def good(name, why, f):
+        vector("good-void-" + name, "5.8", why, f)
+
+    def bad(name, why, f, kept=None, **more):
+        vector("bad-void-" + name, "5.8", why, f, kept=kept, **more)
+
+    good("junk", "Unfinished bytes that are nothing known became a void.", gone_on(b"\x17junk" * 30))
+    good("eight", "The shortest void, of 8 bytes.", gone_on(b"12345678"))
+    good("padded", "Unfinished bytes whose number is no multiple of 8, filled with zeros.", gone_on(b"123"))
+    good("zeros", "A void of zeros.", gone_on(bytes(600)))
+    good("torn-commit", "A commit without its trailer became a void.", gone_on(single[:-8]))
+    good("sound-segments", "The void begins with segments that look sound; the commit says where its group begins.",
+         gone_on(group[:-40]))
+    g = gone_on(single[:100])
+    torn = bytes(g.data[len(f.data):])
+    good("second", "A void that holds an earlier void's VOID and its torn commit.", gone_on(torn[:-20]))
+    g = gone_on(single[:-8])
+    g.records([note("w", "More.")])
+    g.commit()
+    good("then-batch", "A batch behind a commit that followed a void.", g)
+    bad("checksum", "Void_Checksum is not that of the void.", gone_on(b"junk" * 20, {"Void_Checksum": u64(1)}))
+    bad("length-more", "Void_Length is 8 too large.", gone_on(b"junk" * 20, {"Void_Length": u64(96)}))
+    bad("length-0", "Void_Length 0.", gone_on(b"junk" * 20, {"Void_Length": u64(0)}))
+    bad("length-unaligned", "Void_Length is no multiple of 8.", gone_on(b"junk" * 20, {"Void_Length": u64(81)}))
+    bad("head-long", "The head of VOID has 17 bytes.", gone_on(b"junk" * 20, {"Void_Checksum": lambda old: old + b"\0"}))
+    g = gone_on(b"junk" * 20)
+    bad("byte", "A byte of the void was flipped.", g, data=flip(g.data, len(f.data) + 5))
+    bad("not-declared", "Bytes stand between two commits without a VOID.", undeclared())
+    bad("without-void", "A VOID at the start of a group, with nothing before it.", batch(before=lambda f: f.segment(
+        VOID, u64(0) + u64(xxh3(b"")))))
+    bad("not-first", "A VOID behind another segment.", batch(after=lambda f: f.segment(VOID, u64(8) + u64(0))))
+    bad("derived", "A VOID that is DERIVED.", gone_on(b"junk" * 20, {"Flags": u8(F_DERIVED)}))
+
+
+def undeclared():
+    f = three()
+    f.data += bytes(range(64))
+    f.commit([note("y", "Behind them.")])
+    return f
+
+
+def tails():
+    f, single, group, commit_at = ends()
+    base = bytes(f.data)
+
+    def torn(name, why, tail):
+        vector("bad-torn-" + name, "14.3", why, f, data=base + tail, expect="truncated", read="sound", unfinished=len(tail))
+
+    def damaged(name, why, tail, source=f, recover=3, **more):
+        vector("bad-end-" + name, "14.3", why, source, data=base + tail, recover=recover, unfinished=len(tail), **more)
+
+    torn("one-byte", "The first byte of a segment.", single[:1])
+    torn("seven-bytes", "Fewer bytes than an offset is aligned to.", single[:7])
+    torn("header-cut", "63 of the 64 bytes of a segment header.", single[:63])
+    torn("header", "A segment header alone.", single[:64])
+    torn("body-cut", "A commit that ends within its body.", single[:150])
+    torn("no-trailer", "A commit without its trailer: nobody was told of it.", single[:-8])
+    torn("trailer-cut", "A commit with half of its trailer.", single[:-4])
+    torn("trailer-zero", "A commit whose trailer is zero.", single[:-8] + bytes(8))
+    torn("zeros", "The length grew, the content did not come.", bytes(4096))
+    torn("zeros-all", "As many zeros as the commit has bytes.", bytes(len(single)))
+    torn("junk", "Bytes that are nothing known.", b"\x17junk" * 30)
+    torn("group-without-commit", "The segments of a batch, and no commit.", group[:commit_at])
+    torn("group-cut", "A batch that ends within its second segment.", group[:150])
+    long = three()
+    at = len(long.data)
+    long.commit([note("y", "".join(chr(33 + i % 90) for i in range(2500)))])
+    tail = bytearray(long.data[at:])
+    hole = -at % 512 + 512
+    tail[hole:hole + 512] = bytes(512)
+    torn("sector", "A sector of the commit, but not the last, was never written.", bytes(tail))
+    tail = bytearray(long.data[at:])
+    tail[:-at % 512] = bytes(-at % 512)
+    torn("first-sector", "The first sector of the commit was never written.", bytes(tail))
+    damaged_group = bytearray(group)
+    damaged_group[70] ^= 1
+    damaged("group", "A segment of the newest group, which is not SYNCED, is damaged; its commit is sound, so all was written.",
+            bytes(damaged_group), recover=4)
+    damaged("body", "A bit of the newest commit's body was flipped.", flip(single, 120))
+    damaged("header", "A bit of the newest commit's header was flipped.", flip(single, 9))
+    damaged("trailer", "A bit of the newest commit's trailer was flipped.", flip(single, len(single) - 2))
+    damaged("trailer-length", "The length in the newest commit's trailer was flipped.", flip(single, len(single) - 8, 0x10))
+    g = three()
+    at = len(g.data)
+    g.commit([note("y", "Damaged.")])
+    g.commit([note("x", "Torn.")])
+    damaged("later-named", "A damaged commit, and behind it a torn one that names it.",
+            flip(bytes(g.data[at:-8]), 100))
+    vector("bad-end-middle", "17.1", "A bit of a commit was flipped; the one behind it is sound and the newest.", g,
+           data=flip(g.data, at + 100), kept="a b z x")
+    g = batch()
+    at = bytes(g.data).index(b"The second.")
+    vector("bad-end-synced-records", "17.1", "A bit of RECORDS was flipped in the middle of the file.", g,
+           data=flip(g.data, at), kept="a z")
+    g = File()
+    g.commit()
+    vector("bad-end-genesis", "14.2", "A bit of the only commit was flipped: nothing counts.", b"",
+           data=flip(g.data, 150), read="damaged", recover="nothing")
+    g = File()
+    g.commit()
+    vector("bad-torn-genesis", "14.2", "The genesis was never written to its end.", b"", data=bytes(g.data[:-8]),
+           read="damaged", recover="nothing")
+    # a memory that holds a memfile
+    inner = three()
+    outer = batch([note("b", None, data=bytes(inner.data))])
+    vector("good-memfile-inside", "14.1", "An entry holds a memfile of the same incarnation.", outer)
+    g = three()
+    g.commit([note("y", None, data=bytes(inner.data))])
+    torn_inside = bytes(g.data[len(f.data):-8])
+    torn("memfile-inside", "A torn commit that holds a memfile of the same incarnation.", torn_inside)
+
+
+# --- 17. Displaced segments -------------------------------------------------------------------
+
+def displaced():
+    f = three()
+    data = bytes(f.data)
+    b = f.commits[2]
+    for name, why, new, kept, recover in (
+            ("inserted-8", "8 zeros were inserted before a commit.", data[:b] + bytes(8) + data[b:], "a", 3),
+            ("inserted-512", "512 bytes were inserted before a commit.", data[:b] + b"\x17junk..." * 64 + data[b:], "a", 3),
+            ("inserted-3", "3 bytes were inserted before a commit, so that nothing behind is aligned.",
+             data[:b] + b"abc" + data[b:], "a", 3),
+            ("removed-8", "8 bytes were cut out of a commit's body.", data[:b + 80] + data[b + 88:], "a", 2),
+            ("removed-segment", "A whole commit was cut out.", data[:b] + data[f.commits[3]:], "a", 2),
+            ("swapped", "Two commits have changed places.", data[:b] + data[f.commits[3]:] + data[b:f.commits[3]], "a", 3)):
+        vector("bad-displaced-" + name, "17.2", why + " Readers go on with what is before; recovery finds what is behind.",
+               f, data=new, kept=kept, read="sound", recover=recover)
+    f = File({"Suite": u8(1)})
+    f.segment(KEYS, varint(1) + bytes(32) + u8(1) + varint(1) + bytes(100))
+    f.segment(15, b"", flags=F_COMMIT, codec=15, parameter=1, change={"Head_Length": b"", "Content": bytes(120)}, grouped=False)
+    vector("unsupported-sealed", "20", "A sealed file; its ciphertext is not one. This version reads plain files only.", f,
+           kept="", expect="wrong-key", recover="nothing")
+
+
+SECTIONS = [header, segment, codec, block_vectors, core, commits, index, content, dictionaries,
+            history, voids, tails, displaced]
 
 
 def main():
