@@ -6,8 +6,8 @@
     make-vectors.py --check    compares them with what stands there, byte for byte
 
 Each vector is one file with one feature or one defect and a text beside it; README.md in that
-folder explains the text. Files named golden-… are not made here: tests/make_golden.c wrote them
-once, and they stay as they are. The order below is that of the chapters of SPEC.md.
+folder explains the text. Files named golden-… are not made here: scripts/make-golden.py wrote
+them once, and they stay as they are. The order below is that of the chapters of SPEC.md.
 """
 import hashlib
 import json
@@ -56,7 +56,8 @@ def vector(name, spec, why, source, kept=None, data=None, expect=None, read=None
         line += word + " "
     words += line.rstrip() + "\n"
     assert name not in made, name
-    made[name] = (data, words, canonical(members) if kind == "good" else None)
+    lines = canonical(members)
+    made[name] = (data, words, lines if kind == "good" and len(lines) < 70_000 else None)
     for part in getattr(source, "changes", []):
         unused = set(part) - part.get("used", set()) - {"used"}
         assert not unused, (name, unused)
@@ -836,7 +837,544 @@ def maintained(change):
     return f
 
 
-SECTIONS = [header, segment, codec, block_vectors, core, commits]
+# --- 10. Index --------------------------------------------------------------------------------
+
+def index():
+    def good(name, why, spec="10.3", **more):
+        vector("good-index-" + name, spec, why, indexed(**more))
+
+    good("gaps", "Strips of Form 1, for kinds whose values do not fall.", forms=(1, 10))
+    good("two-levels", "A run whose leaves hold five items each, below a page of Level 1.", leaf_items=5)
+    good("one-item-pages", "A run with a leaf for each item.", leaf_items=1)
+    good("levels-above", "A single leaf below pages of Level 1 to 3.", levels=3)
+    good("unknown-kind", "Items of the unknown kind 200 are ignored.", "18",
+         items=lambda found: found + [(200, 1, 2), (200, 1, 3)])
+    f = indexed(unknown_run=True)
+    vector("good-index-unknown-run", "10.6", "A run of type 128, with Parameters, is ignored.", f)
+    f = File()
+    f.commit()
+    for text in ("one", "two", "three"):
+        f.commit([note("a", text, key="k", kind="v", tags=["t"])], full=True)
+    f.commit([note("z", "x", key="k")])
+    vector("good-index-run-each", "10.1", "A run for each commit; FATE items stand where their value is.", f)
+    f = batch([note("b", "1", scope=["s"], key="k"), note("c", "2", key="k", scope=[]), note("d", "3", key="k"),
+               note("e", "4", scope=["s"], key="k"), note("b", "5")])
+    vector("good-index-fates", "10.2", "An absent scope and an empty one are the same; an entry superseded by id and by key "
+           "has two FATE items.", f)
+    f = batch([note("b", "1", kind=None, key=None, time=None, tags=None, scope=None, idempotency_key=None)])
+    vector("good-index-null-fields", "10.2", "Null fields give no items.", f)
+
+    def bad(name, why, spec="10.2", expect=None, **more):
+        kind = "unsupported" if expect else "bad"
+        headers = dict(read="newer", recover="nothing", kept="") if expect else {}
+        vector(f"{kind}-index-{name}", spec, why + ("" if expect else " The entries do not depend on it."), indexed(**more), **headers)
+
+    def without(kind):
+        def change(found):
+            first = next(i for i in found if i[0] == kind)
+            return [i for i in found if i != first]
+        return change
+
+    names = {1: "block", 2: "id", 3: "key", 4: "time", 5: "facet", 6: "idempotency", 7: "fate", 10: "commit"}
+    for kind, name in names.items():
+        bad("missing-" + name, f"The first item of kind {name.upper()} is missing.", items=without(kind))
+    bad("extra-id", "An ID item that no entry gives.", items=lambda f: sorted(f + [(2, 5, 2)]))
+    bad("extra-fate", "A FATE item says that an entry is superseded which is not.", items=lambda f: sorted(f + [(7, 3, 4)]))
+    bad("wrong-fate", "A FATE item names another entry as the one that supersedes.",
+        items=lambda f: sorted((7, 1, 4) if i[0] == 7 else i for i in f))
+    bad("wrong-commit", "A COMMIT item has a wrong count of entries.", items=lambda f: [(10, 0, 1) if i[:2] == (10, 0) else i for i in f])
+    bad("wrong-time", "A TIME item has another second.", items=lambda f: sorted((4, i[1] + 1, i[2]) if i[0] == 4 else i for i in f))
+    bad("block-elsewhere", "A BLOCK item leads into the middle of a segment.",
+        items=lambda f: [(1, i[1], i[2] + 1) if i[:2] == (1, 1) else i for i in f])
+    bad("block-beyond", "A BLOCK item leads behind the end of the file.",
+        items=lambda f: [(1, i[1], 1 << 60) if i[:2] == (1, 1) else i for i in f])
+    bad("block-other", "A BLOCK item leads to another block.", items=lambda f: [(1, i[1], f[0][2]) if i[:2] == (1, 1) else i for i in f])
+    bad("order", "Two items have changed places.", "10.3", items=lambda f: [f[1], f[0]] + f[2:])
+    bad("repeated", "An item stands twice.", "10.3", items=lambda f: f[:1] + f)
+    for name, change, why in (
+            ("level", {"Level": u8(1)}, "A leaf says that it has Level 1."),
+            ("level-9", {"Level": u8(9)}, "Level 9."),
+            ("page-first-entry", {"Page.First_Entry": varint(1)}, "A page of a run that begins elsewhere."),
+            ("page-entry-count", {"Page.Entry_Count": varint(9)}, "A page of a run of another length."),
+            ("strip-count-0", {"Strip.Count": varint(0)}, "A strip of 0 items."),
+            ("strip-count-65537", {"Strip.Count": varint(65_537)}, "A strip of 65,537 items."),
+            ("strip-count-2-50", {"Strip.Count": varint(1 << 50), "Strip.Keys": u8(0) + varint(1), "Strip.Values": u8(0) + varint(1)},
+             "A strip of 2^50 items, packed into no bytes."),
+            ("strip-cut", {"Page.End": b"\1"}, "A strip that ends behind its kind."),
+            ("empty-page", {"Strip0": b"", "Strip1": b"", "Strip2": b"", "Strip3": b"", "Strip4": b"", "Strip5": b"",
+                            "Strip6": b"", "Strip7": b""}, "A page without items.")):
+        bad(name, why, "10.3", change=change)
+    bad("gap-sum", "Gaps that add up to more than 2^64.", "10.3", change={"Strip7": u8(200) + u8(1) + varint(2) + varint(5)
+        + u8(0) + varint((1 << 64) - 2) + varint(1) + u8(0) + varint(0)})
+    bad("form-2", "Form 2 of a strip is of a newer version.", "18", expect="newer", change={"Strip.Form": u8(2)})
+    for name, change, why in (
+            ("child-offset", {"Child.Offsets": lambda old: ints([10, 10, 10], 8, 2)}, "Offsets of children that lead to no page."),
+            ("child-key", {"Child.Keys": lambda old: old[:-1] + bytes((old[-1] ^ 1,))}, "A child's first item has another key."),
+            ("child-count-0", {"Page.Count": varint(0), "Child.Kinds": b"", "Child.Keys": b"", "Child.Values": b"",
+                               "Child.Offsets": b"", "Child.Lengths": b""}, "A page of Level 1 without children."),
+            ("child-count-2-40", {"Page.Count": varint(1 << 40)}, "A page with 2^40 children."),
+            ("child-length", {"Child.Lengths": lambda old: old[:1] + varint(1) + old[2:]}, "Lengths of children's segments are wrong.")):
+        bad(name, why, "10.4", leaf_items=8, root_change=change)
+    for name, key, change, why in (
+            ("root-offset", "offset", lambda v: 80, "The run's root is no page."),
+            ("root-none", "offset", lambda v: 0, "A run with lengths has no root."),
+            ("root-length", "length", lambda v: v + 8, "The length of the root's segment is wrong."),
+            ("total", "total", lambda v: v + 8, "The total length of the run's segments is wrong."),
+            ("count", "count", lambda v: v + 1, "The runs cover more than Indexed_Entries."),
+            ("type", "type", lambda v: 2, "The only run is of type 2, so that nothing covers the entries.")):
+        bad("run-" + name, why, "10.6", run=lambda runs, key=key, change=change:
+            [dict(runs[-1], **{key: change(runs[-1][key])})])
+    f = indexed(content=b"some")
+    vector("bad-index-content", "5", "INDEX with content.", f)
+
+
+def indexed(items=None, run=None, unknown_run=False, content=None, **more):
+    """Five entries with items of every kind but OBJECT and CHUNK, and one in the tail."""
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.records([note("b", "x", kind="k", scope=["s", "t"], key="k", time=100, tags=["t"], idempotency_key="i"),
+               note("c", "y", kind="k", scope=["s"], time=[50, 1, 5])])
+    f.records([note("b", "new"), note("d", "w")])
+    if content:
+        more["change"] = {"Content": content, "Raw_Length": u32(len(content))}
+    if unknown_run:
+        run = lambda runs: runs + [dict(type=128, count=77, offset=0, length=0, total=0, parameters=b"what")]  # noqa: E731
+    f.changes = [c for c in (more.get("change"), more.get("root_change")) if c]
+    f.commit(index=dict(items=items, **more), runs=run)
+    f.commit([note("z", "The last.")])
+    return f
+
+
+# --- 11. Content objects ----------------------------------------------------------------------
+
+def rle_frame(*parts):
+    """A frame of runs (byte, count) and of bytes."""
+    blocks = []
+    total = 0
+    for part in parts:
+        if isinstance(part, tuple):
+            left = part[1]
+            while left:
+                n = min(left, 128 << 10)
+                blocks.append(((n << 3 | 2), part[0]))
+                left -= n
+            total += part[1]
+        else:
+            blocks.append((len(part) << 3, part))
+            total += len(part)
+    out = b"\x28\xb5\x2f\xfd\xa0" + u32(total)
+    for i, (head, data) in enumerate(blocks):
+        out += (head | (i == len(blocks) - 1)).to_bytes(3, "little") + data
+    return out
+
+
+def content():
+    full = (b"e", CHUNK_LENGTH)
+    whole = b"e" * CHUNK_LENGTH
+
+    def objects(chunks, entries=None, form=0, length=None, root=None, change=None, again=False, before=None):
+        """An object of these (bytes, frame) in the middle commit, and an entry that names it."""
+        f = File()
+        f.commit()
+        f.commit([note("a", "The first.")])
+        data = b"".join(c[0] for c in chunks)
+        if before:
+            before(f)
+        for i, (raw, stored, *place) in enumerate(chunks):
+            number, index = place or (0, i)
+            f.chunk(number, index, raw, codec=1 if stored else 0, stored=stored, change=change)
+        right = tree_hash([blake("memfile1.chunk", c[0]) for c in chunks], 16) if chunks else bytes(32)
+        e = note("b", None, content=data, fields={CONTENT: [form, len(data) if length is None else length, root or right]})
+        f.records([e])
+        f.commit()
+        if again:
+            f.commit([note("c", None, content=data, fields={CONTENT: [1, len(data), right]})])
+        f.commit([note("z", "The last.")])
+        return f
+
+    one = [(b"e" * 40_000, rle_frame((b"e", 40_000)))]
+    two = [(whole, rle_frame(full)), (b"f" * 10, None)]
+    cut = [(b"e" * (CHUNK_LENGTH - 1) + b"\xc3", rle_frame((b"e", CHUNK_LENGTH - 1), b"\xc3")), (b"\xa9!", None)]
+    for name, why, f in (
+            ("one-chunk", "A detached text of one chunk.", objects(one)),
+            ("data", "Detached bytes.", objects([(b"\xff" * 40_000, rle_frame((b"\xff", 40_000)))], form=1)),
+            ("32769", "The shortest detached text.", objects([(b"e" * 32_769, rle_frame((b"e", 32_769)))])),
+            ("two-chunks", "A detached text of two chunks, the last of 10 bytes.", objects(two)),
+            ("whole-chunk", "Content of exactly one whole chunk.", objects([two[0]])),
+            ("character-cut", "A character stands across the end of a chunk.", objects(cut)),
+            ("seventeen-chunks", "17 chunks: the tree hash has two levels.", objects([two[0]] * 16 + [(b"f", None)])),
+            ("shared", "Two entries name one object, the second in a later commit and as bytes.", objects(one, again=True))):
+        vector("good-content-" + name, "11.1", why, f)
+
+    def bad(name, why, f, kept="a z", spec="11.2", **more):
+        vector("bad-content-" + name, spec, why, f, kept=kept, **more)
+
+    bad("no-object", "The entry names content that is not in the file.", objects([], length=40_000))
+    bad("root", "The entry names another root.", objects(one, root=bytes(32)))
+    bad("length", "The entry names another length.", objects(one, length=40_001))
+    bad("length-inline", "Content of 32,768 bytes must stand inline.", objects([(b"e" * 32_768, rle_frame((b"e", 32_768)))]),
+        spec="7.2")
+    bad("form-2", "content of form 2.", objects(one, form=2), spec="7.1")
+    bad("text-utf8", "Detached text that is no valid UTF-8.", objects([(b"\xff" * 40_000, rle_frame((b"\xff", 40_000)))]),
+        spec="11.4")
+    bad("chunk-order", "Chunk 1 stands before chunk 0.", objects([two[1] + (0, 1), two[0] + (0, 0)]))
+    bad("chunk-missing", "Chunk 1 of three is missing.", objects([two[0] + (0, 0), two[1] + (0, 2)]))
+    bad("first-short", "A chunk that is not the last is short.", objects([(whole[:-1], rle_frame((b"e", CHUNK_LENGTH - 1))), two[1]]))
+    bad("chunk-long", "A chunk of 262,145 bytes.", objects([(whole + b"e", rle_frame((b"e", CHUNK_LENGTH + 1)))]))
+    bad("chunk-empty", "An empty chunk behind the last.", objects_with_empty(one),
+        kept=None, recover="any")
+    bad("object-number", "The first object has number 1.", objects([one[0] + (1, 0)]), kept=None, recover="any")
+    f = objects(two)
+    at = bytes(f.data).index(b"f" * 10)
+    bad("chunk-damaged", "A byte of the last chunk was flipped.", f, data=flip(f.data, at), spec="17.1")
+    for name, kind, why in (("object", 8, "The OBJECT item is missing."), ("chunk", 9, "A CHUNK item is missing.")):
+        f = File()
+        f.commit()
+        f.commit([note("a", "The first.")])
+        for i, (raw, stored) in enumerate(two):
+            f.chunk(0, i, raw, codec=1 if stored else 0, stored=stored)
+        data = whole + b"f" * 10
+        f.records([note("b", None, content=data, fields={CONTENT: [0, len(data), tree_hash(
+            [blake("memfile1.chunk", c[0]) for c in two], 16)]})])
+        f.commit(index=dict(items=lambda found, kind=kind: [i for i in found if i != next(j for j in found if j[0] == kind)]))
+        f.commit([note("z", "The last.")])
+        bad("item-" + name, why + " Tiling the file finds it.", f, kept=None, spec="10.2")
+
+
+def objects_with_empty(one):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.chunk(0, 0, one[0][0], codec=1, stored=one[0][1])
+    f.segment(CHUNK, varint(0) + varint(1))
+    f.records([note("b", None, content=one[0][0], fields={CONTENT: [0, 40_000, blake("memfile1.chunk", one[0][0])]})])
+    f.commit()
+    f.commit([note("z", "The last.")])
+    return f
+
+
+# --- 12. Dictionaries -------------------------------------------------------------------------
+
+WORDS = (b"The agent remembers that ", b"prefers tea to coffee, ", b"and never works on a Friday. ")
+RAW_DICTIONARY = b"".join(WORDS) * 4
+WITH_DICTIONARY = "28b52ffd2077d500008854416e6e426f6220646f6573206e6f742e02004b053a1018ae"      # zstd 1.5.4, level 19
+
+
+def dictionaries():
+    text = WORDS[0].decode() + "Ann " + WORDS[1].decode() + WORDS[2].decode() + WORDS[0].decode() + "Bob does not."
+    stored = bytes.fromhex(WITH_DICTIONARY)
+
+    def build(copies=(0, 1), change=None, second=None, parameter=None, late=False, codec=0, commit=None):
+        f = File()
+        f.commit()
+        f.commit([note("a", "The first.")])
+        number = f.dictionary(RAW_DICTIONARY, copies[:1], change, codec=codec,
+                              stored=frame(RAW_DICTIONARY) if codec else None) if not late else xxh3(RAW_DICTIONARY) & 0xFFFFFFFF
+        f.records([note("b", text)], codec=2, parameter=number if parameter is None else parameter, stored=stored)
+        if late:
+            f.dictionary(RAW_DICTIONARY, (0, 1))
+        for copy in copies[1:]:
+            first = f.dictionaries.pop()[1][0]
+            offset = f.segment(DICTIONARY, varint(number) + u8(copy), second or RAW_DICTIONARY)
+            f.dictionaries.append((number, [first, offset]))
+        f.commit(change=commit)
+        f.commit([note("z", "The last.")])
+        return f
+
+    def bad(name, why, f, kept=None, **more):
+        vector("bad-dictionary-" + name, "12", why, f, kept=kept, **more)
+
+    vector("good-dictionary-raw", "12", "A raw dictionary, its copies apart, and a block that was compressed with it.", build())
+    vector("good-dictionary-zstd", "12", "The dictionary is itself stored as a zstd frame.", build(codec=1))
+    f = build()
+    copies = [i for i in range(0, len(f.data) - len(RAW_DICTIONARY), 1) if f.data[i:i + len(RAW_DICTIONARY)] == RAW_DICTIONARY]
+    one, two = copies
+    bad("first-copy", "Copy 0 is damaged; copy 1 does.", f, data=flip(f.data, one))
+    bad("second-copy", "Copy 1 is damaged; copy 0 does.", f, data=flip(f.data, two))
+    bad("both-copies", "Both copies are damaged: what was compressed with them is lost.", f, "a z",
+        data=flip(flip(f.data, one), two + 1))
+    bad("unknown", "Codec 2 with a dictionary that the file does not have.", build(parameter=12345), "a z")
+    bad("id", "Dictionary_Id is not that of the content.", wrong_dictionary(stored, text), "a z")
+    bad("copies-differ", "Copy 1 has another content.", build(second=RAW_DICTIONARY[:-1] + b"!"))
+    bad("one-copy", "The footer names the same place for both copies, and there is one.", one_copy(stored, text))
+    bad("copy-2", "A copy number of 2.", build(copies=(0, 2)))
+    bad("late", "The dictionary stands behind its first use.", build(copies=(), late=True), recover="any", read="sound")
+    bad("frame", "A frame that needs a dictionary, with codec 1.", batch([note("b", text)], records=dict(codec=1, stored=stored)), "a z")
+
+
+def wrong_dictionary(stored, text):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.dictionary(RAW_DICTIONARY, number=77)
+    f.records([note("b", text)], codec=2, parameter=77, stored=stored)
+    f.commit()
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def one_copy(stored, text):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    number = f.dictionary(RAW_DICTIONARY, (0,))
+    f.dictionaries = [(number, f.dictionaries[0][1] * 2)]
+    f.records([note("b", text)], codec=2, parameter=number, stored=stored)
+    f.commit()
+    f.commit([note("z", "The last.")])
+    return f
+
+
+# --- 13. History ------------------------------------------------------------------------------
+
+def old_file():
+    f = File()
+    f.commit(author="Ann")
+    f.commit([note("a", "The first.")])
+    f.commit([note("b", "The second."), note("c", "The third.", key="k")], author="Bob", extra=pair("n", 1))
+    f.commit([note("a", "A newer first.")], time=1_600_000_000_000_000, signatures=[bytes(96)])
+    f.commit([note("d", "Of another handle.", key="k")], new_salt=bytes(range(0x80, 0x90)))
+    return f
+
+
+def compacted(erased=(), change=None, split=None, between=False, without=False, first=None, commit=None, drop=False):
+    f = old_file()
+    g = File(incarnation=bytes(range(0x50, 0x60)))
+    g.clock = f.clock
+    g.changes = [c for c in (change, commit) if c]
+    if not without:
+        for rows in split or [range(5)]:
+            g.history(f.log, change, rows, erased)
+            if between and rows == split[0]:
+                g.segment(200, varint(0) + varint(0), flags=F_OPTIONAL)
+    else:
+        g.log = f.log
+    entries = [Entry({}, erased=f.leaves[n]) if n in erased else e for n, e in enumerate(f.entries)]
+    if drop:
+        entries = entries[:-1]
+    g.records(entries)
+    if without:
+        g.salt_used, g.salt = True, f.salt
+    g.maintenance(change=commit)
+    return g
+
+
+def history():
+    def good(name, why, **more):
+        vector("good-history-" + name, "13.2", why, compacted(**more))
+
+    good("compacted", "A compacted file: five folded commits with author, Extra, order, signature and two salt trees.")
+    good("two-segments", "Two HISTORY segments, one after the other.", split=[range(2), range(2, 5)])
+    good("erased", "Two entries were erased: their leaves stand in their rows, the salt tree lacks the nodes above them.",
+         erased=(1, 3))
+    good("erased-all-of-tree", "The only entry of a salt tree was erased.", erased=(4,))
+    f = compacted()
+    f.commit([note("z", "The last.")], new_salt=bytes(range(0x90, 0xA0)))
+    vector("good-history-went-on", "13.1", "A commit behind the compacting one, with a salt tree of its own.", f)
+
+    def bad(name, why, kept=None, read=None, recover=None, **more):
+        vector("bad-history-" + name, "13.2", why, compacted(**more), kept=kept, read=read, recover=recover)
+
+    flags = [AUTHOR, SALT, AUTHOR | EXTRA, ORDER | SIGNATURES, SALT]
+    for name, change, why in (
+            ("first-number", {"First_Number": varint(1)}, "First_Number of the first segment is 1."),
+            ("first-entry", {"History.First_Entry": varint(1)}, "First_Entry of the first segment is 1."),
+            ("row-count-0", {"Row_Count": varint(0)}, "Row_Count 0."),
+            ("row-count-65537", {"Row_Count": varint(65_537)}, "Row_Count 65,537."),
+            ("row-count-2-40", {"Row_Count": varint(1 << 40), "Flags.Rows": u8(0) + varint(0), "Counts": u8(0) + varint(0)},
+             "Row_Count 2^40, with columns of Width 0."),
+            ("flag-logical", {"Flags.Rows": ints([flags[0] | LOGICAL] + flags[1:])}, "A row has the flag LOGICAL."),
+            ("counts", {"Counts": ints([0, 1, 1, 1, 1])}, "The rows name fewer entries than there are."),
+            ("counts-more", {"Counts": ints([0, 1, 2, 1, 2])}, "The rows name more entries than there are."),
+            ("counts-2-63", {"Counts": ints([0, 1, 2, 1, 1 << 63])}, "A row names 2^63 entries."),
+            ("times", {"Times": zigzag(5) + ints([2, 2, 2, 2])}, "Times are others; the digest tells."),
+            ("orders", {"Orders": ints([1])}, "order does not exceed the parent's."),
+            ("salts-other", {"Salts": lambda old: old[:-1] + b"\0"}, "A salt tree is another; the digest tells."),
+            ("salt-depth-17", {"Salts": lambda old: b"\1\x11" + old[2:]}, "A node at depth 17."),
+            ("salt-position", {"Salts": lambda old: b"\1\1\4" + old[3:]}, "A node at depth 1 with position 4."),
+            ("salt-twice", {"Salts": lambda old: b"\2" + old[1:19] + old[1:]}, "A node stands twice."),
+            ("author-utf8", {"History.Authors": string(b"\xff") + string("Bob")}, "An author that is no valid UTF-8."),
+            ("left", {"History.End": b"\0"}, "Bytes are left in the head."),
+            ("cut", {"History.Signatures": b""}, "The head ends before the signatures.")):
+        bad(name, why + " The entries do not depend on it.", change=change, recover="any")
+    bad("missing", "A compacting commit without HISTORY.", without=True, recover="any")
+    bad("apart", "Another segment stands between two HISTORY segments.", split=[range(2), range(2, 5)], between=True, recover="any")
+    bad("order", "The HISTORY segments have changed places.", split=[range(2, 5), range(2)], recover="any")
+    bad("digest", "The History_Digest is not that of the rows.", commit={"History_Digest": bytes(32)}, recover="any")
+    bad("entry-missing", "An entry of the last row is missing.", drop=True, recover="any")
+    f = batch(before=lambda f: f.histories.append(f.segment(HISTORY, varint(0) + varint(1) + varint(0) + ints([0]) + ints([0]) + zigzag(0))))
+    vector("bad-history-late", "13.2", "HISTORY behind entries.", f, recover="any")
+    f = compacted()
+    f.records([note("z", "x")])
+    f.maintenance(change={"First_Entry": varint(5)})
+    vector("bad-history-second-records", "9.2", "A later commit without LOGICAL brings RECORDS.", f, kept=None, read="sound",
+           recover="any")
+
+
+# --- 5.8, 14. Voids, the end of the file ------------------------------------------------------
+
+def ends():
+    """Three commits, the bytes of a fourth (inline) and of a fifth (a batch) behind them."""
+    f = three()
+    base = len(f.data)
+    f.commit([note("y", "Not whole. " * 9)])
+    single = bytes(f.data[base:])
+    g = three()
+    g.records([note("y", "Of a batch.")])
+    g.records([note("x", "Of it, too.")])
+    before = len(g.data)
+    g.commit(synced=False)
+    return three(), single, bytes(g.data[base:]), before - base
+
+
+def voids():
+    f, single, group, _ = ends()
+
+    def gone_on(debris, change=None):
+        f = three()
+        f.void(debris, change)
+        f.changes = [change] if change else []
+        f.commit([note("v", "After the void.")])
+        return f
+
+    def good(name, why, f):
+        vector("good-void-" + name, "5.8", why, f)
+
+    def bad(name, why, f, kept=None, **more):
+        vector("bad-void-" + name, "5.8", why, f, kept=kept, **more)
+
+    good("junk", "Unfinished bytes that are nothing known became a void.", gone_on(b"\x17junk" * 30))
+    good("eight", "The shortest void, of 8 bytes.", gone_on(b"12345678"))
+    good("padded", "Unfinished bytes whose number is no multiple of 8, filled with zeros.", gone_on(b"123"))
+    good("zeros", "A void of zeros.", gone_on(bytes(600)))
+    good("torn-commit", "A commit without its trailer became a void.", gone_on(single[:-8]))
+    good("sound-segments", "The void begins with segments that look sound; the commit says where its group begins.",
+         gone_on(group[:-40]))
+    g = gone_on(single[:100])
+    torn = bytes(g.data[len(f.data):])
+    good("second", "A void that holds an earlier void's VOID and its torn commit.", gone_on(torn[:-20]))
+    g = gone_on(single[:-8])
+    g.records([note("w", "More.")])
+    g.commit()
+    good("then-batch", "A batch behind a commit that followed a void.", g)
+    bad("checksum", "Void_Checksum is not that of the void.", gone_on(b"junk" * 20, {"Void_Checksum": u64(1)}))
+    bad("length-more", "Void_Length is 8 too large.", gone_on(b"junk" * 20, {"Void_Length": u64(96)}))
+    bad("length-0", "Void_Length 0.", gone_on(b"junk" * 20, {"Void_Length": u64(0)}))
+    bad("length-unaligned", "Void_Length is no multiple of 8.", gone_on(b"junk" * 20, {"Void_Length": u64(81)}))
+    bad("head-long", "The head of VOID has 17 bytes.", gone_on(b"junk" * 20, {"Void_Checksum": lambda old: old + b"\0"}))
+    g = gone_on(b"junk" * 20)
+    bad("byte", "A byte of the void was flipped.", g, data=flip(g.data, len(f.data) + 5))
+    bad("not-declared", "Bytes stand between two commits without a VOID.", undeclared())
+    bad("without-void", "A VOID at the start of a group, with nothing before it.", batch(before=lambda f: f.segment(
+        VOID, u64(0) + u64(xxh3(b"")))))
+    bad("not-first", "A VOID behind another segment.", batch(after=lambda f: f.segment(VOID, u64(8) + u64(0))))
+    bad("derived", "A VOID that is DERIVED.", gone_on(b"junk" * 20, {"Flags": u8(F_DERIVED)}))
+
+
+def undeclared():
+    f = three()
+    f.data += bytes(range(64))
+    f.commit([note("y", "Behind them.")])
+    return f
+
+
+def tails():
+    f, single, group, commit_at = ends()
+    base = bytes(f.data)
+
+    def torn(name, why, tail):
+        vector("bad-torn-" + name, "14.3", why, f, data=base + tail, expect="truncated", read="sound", unfinished=len(tail))
+
+    def damaged(name, why, tail, source=f, recover=3, **more):
+        vector("bad-end-" + name, "14.3", why, source, data=base + tail, recover=recover, unfinished=len(tail), **more)
+
+    torn("one-byte", "The first byte of a segment.", single[:1])
+    torn("seven-bytes", "Fewer bytes than an offset is aligned to.", single[:7])
+    torn("header-cut", "63 of the 64 bytes of a segment header.", single[:63])
+    torn("header", "A segment header alone.", single[:64])
+    torn("body-cut", "A commit that ends within its body.", single[:150])
+    torn("no-trailer", "A commit without its trailer: nobody was told of it.", single[:-8])
+    torn("trailer-cut", "A commit with half of its trailer.", single[:-4])
+    torn("trailer-zero", "A commit whose trailer is zero.", single[:-8] + bytes(8))
+    torn("zeros", "The length grew, the content did not come.", bytes(4096))
+    torn("zeros-all", "As many zeros as the commit has bytes.", bytes(len(single)))
+    torn("junk", "Bytes that are nothing known.", b"\x17junk" * 30)
+    torn("group-without-commit", "The segments of a batch, and no commit.", group[:commit_at])
+    torn("group-cut", "A batch that ends within its second segment.", group[:150])
+    long = three()
+    at = len(long.data)
+    long.commit([note("y", "".join(chr(33 + i % 90) for i in range(2500)))])
+    tail = bytearray(long.data[at:])
+    hole = -at % 512 + 512
+    tail[hole:hole + 512] = bytes(512)
+    torn("sector", "A sector of the commit, but not the last, was never written.", bytes(tail))
+    tail = bytearray(long.data[at:])
+    tail[:-at % 512] = bytes(-at % 512)
+    torn("first-sector", "The first sector of the commit was never written.", bytes(tail))
+    damaged_group = bytearray(group)
+    damaged_group[70] ^= 1
+    damaged("group", "A segment of the newest group, which is not SYNCED, is damaged; its commit is sound, so all was written.",
+            bytes(damaged_group), recover=4)
+    damaged("body", "A bit of the newest commit's body was flipped.", flip(single, 120))
+    damaged("header", "A bit of the newest commit's header was flipped.", flip(single, 9))
+    damaged("trailer", "A bit of the newest commit's trailer was flipped.", flip(single, len(single) - 2))
+    damaged("trailer-length", "The length in the newest commit's trailer was flipped.", flip(single, len(single) - 8, 0x10))
+    g = three()
+    at = len(g.data)
+    g.commit([note("y", "Damaged.")])
+    g.commit([note("x", "Torn.")])
+    damaged("later-named", "A damaged commit, and behind it a torn one that names it.",
+            flip(bytes(g.data[at:-8]), 100))
+    vector("bad-end-middle", "17.1", "A bit of a commit was flipped; the one behind it is sound and the newest.", g,
+           data=flip(g.data, at + 100), kept="a b z x")
+    g = batch()
+    at = bytes(g.data).index(b"The second.")
+    vector("bad-end-synced-records", "17.1", "A bit of RECORDS was flipped in the middle of the file.", g,
+           data=flip(g.data, at), kept="a z")
+    g = File()
+    g.commit()
+    vector("bad-end-genesis", "14.2", "A bit of the only commit was flipped: nothing counts.", b"",
+           data=flip(g.data, 150), read="damaged", recover="nothing")
+    g = File()
+    g.commit()
+    vector("bad-torn-genesis", "14.2", "The genesis was never written to its end.", b"", data=bytes(g.data[:-8]),
+           read="damaged", recover="nothing")
+    # a memory that holds a memfile
+    inner = three()
+    outer = batch([note("b", None, data=bytes(inner.data))])
+    vector("good-memfile-inside", "14.1", "An entry holds a memfile of the same incarnation.", outer)
+    g = three()
+    g.commit([note("y", None, data=bytes(inner.data))])
+    torn_inside = bytes(g.data[len(f.data):-8])
+    torn("memfile-inside", "A torn commit that holds a memfile of the same incarnation.", torn_inside)
+
+
+# --- 17. Displaced segments -------------------------------------------------------------------
+
+def displaced():
+    f = three()
+    data = bytes(f.data)
+    b = f.commits[2]
+    for name, why, new, kept, recover in (
+            ("inserted-8", "8 zeros were inserted before a commit.", data[:b] + bytes(8) + data[b:], "a", 3),
+            ("inserted-512", "512 bytes were inserted before a commit.", data[:b] + b"\x17junk..." * 64 + data[b:], "a", 3),
+            ("inserted-3", "3 bytes were inserted before a commit, so that nothing behind is aligned.",
+             data[:b] + b"abc" + data[b:], "a", 3),
+            ("removed-8", "8 bytes were cut out of a commit's body.", data[:b + 80] + data[b + 88:], "a", 2),
+            ("removed-segment", "A whole commit was cut out.", data[:b] + data[f.commits[3]:], "a", 2),
+            ("swapped", "Two commits have changed places.", data[:b] + data[f.commits[3]:] + data[b:f.commits[3]], "a", 3)):
+        vector("bad-displaced-" + name, "17.2", why + " Readers go on with what is before; recovery finds what is behind.",
+               f, data=new, kept=kept, read="sound", recover=recover)
+    f = File({"Suite": u8(1)})
+    f.segment(KEYS, varint(1) + bytes(32) + u8(1) + varint(1) + bytes(100))
+    f.segment(15, b"", flags=F_COMMIT, codec=15, parameter=1, change={"Head_Length": b"", "Content": bytes(120)}, grouped=False)
+    vector("unsupported-sealed", "20", "A sealed file; its ciphertext is not one. This version reads plain files only.", f,
+           kept="", expect="wrong-key", recover="nothing")
+
+
+SECTIONS = [header, segment, codec, block_vectors, core, commits, index, content, dictionaries,
+            history, voids, tails, displaced]
 
 
 def main():

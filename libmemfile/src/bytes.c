@@ -333,3 +333,40 @@ bool mf_utf8_valid(const uint8_t *s, size_t length)
     }
     return true;
 }
+
+bool mf_utf8_feed(mf_utf8 *u, const uint8_t *s, size_t length)
+{
+    size_t i = 0;
+    while (i < length) {
+        if (u->left == 0) {
+            size_t whole = length - i;
+            /* back to before the last, possibly cut, character */
+            for (size_t back = 0; back < 3 && whole > 0 && (s[i + whole - 1] & 0xc0) == 0x80; back++)
+                whole--;
+            if (whole > 0 && s[i + whole - 1] >= 0xc0)
+                whole--;
+            if (whole > 0) {
+                if (!mf_utf8_valid(s + i, whole))
+                    return false;
+                i += whole;
+                if (i >= length)
+                    break;
+            }
+        }
+        uint8_t c = s[i++];
+        if (u->left > 0) {
+            if (c < u->low || c > u->high)
+                return false;
+            u->left--;
+            u->low = 0x80;
+            u->high = 0xbf;
+        } else if (c >= 0x80) {
+            u->left = c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 0;
+            if (u->left == 0)
+                return false;
+            u->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+            u->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        }
+    }
+    return true;
+}

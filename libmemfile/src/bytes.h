@@ -211,5 +211,12 @@ void mf_put_strings(mf_buffer *b, const mf_slice *strings, size_t count);
 
 /* RFC 3629, as SPEC 1.4 wants it */
 bool mf_utf8_valid(const uint8_t *data, size_t length);
+/* The same of a stream, begun with zeros: a character may be cut by the end of a piece; valid
+ * as a whole if at its end nothing is left. */
+typedef struct mf_utf8 {
+    unsigned left;     /* bytes that the current character still needs */
+    uint8_t low, high; /* bounds of the next of them */
+} mf_utf8;
+bool mf_utf8_feed(mf_utf8 *u, const uint8_t *data, size_t length);
 
 #endif

@@ -31,48 +31,10 @@ int mf_content_writer_begin(mf_content_writer *w, int form, bool dry, memfile_er
     w->dry = dry;
     w->in_chunk = 0;
     w->total = w->chunks = 0;
-    w->utf8_left = 0;
+    w->utf8 = (mf_utf8){0, 0, 0};
     w->object = *w->objects;
     mf_tree_init(&w->tree, MF_ENTRIES_FANOUT);
     return MEMFILE_OK;
-}
-
-/* UTF-8 of a stream: a character may be cut by the end of a piece. */
-static bool feed_utf8(mf_content_writer *w, const uint8_t *s, size_t length)
-{
-    size_t i = 0;
-    while (i < length) {
-        if (w->utf8_left == 0) {
-            size_t whole = length - i;
-            /* back to before the last, possibly cut, character */
-            for (size_t back = 0; back < 3 && whole > 0 && (s[i + whole - 1] & 0xc0) == 0x80; back++)
-                whole--;
-            if (whole > 0 && s[i + whole - 1] >= 0xc0)
-                whole--;
-            if (whole > 0) {
-                if (!mf_utf8_valid(s + i, whole))
-                    return false;
-                i += whole;
-                if (i >= length)
-                    break;
-            }
-        }
-        uint8_t c = s[i++];
-        if (w->utf8_left > 0) {
-            if (c < w->utf8_low || c > w->utf8_high)
-                return false;
-            w->utf8_left--;
-            w->utf8_low = 0x80;
-            w->utf8_high = 0xbf;
-        } else if (c >= 0x80) {
-            w->utf8_left = c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 0;
-            if (w->utf8_left == 0)
-                return false;
-            w->utf8_low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-            w->utf8_high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-        }
-    }
-    return true;
 }
 
 static int write_chunk(mf_content_writer *w, memfile_error *err)
@@ -109,7 +71,7 @@ static int write_chunk(mf_content_writer *w, memfile_error *err)
 int mf_content_writer_add(mf_content_writer *w, const void *data, size_t length, memfile_error *err)
 {
     const uint8_t *p = (const uint8_t *)data;
-    if (w->form == MF_CONTENT_TEXT && !feed_utf8(w, p, length))
+    if (w->form == MF_CONTENT_TEXT && !mf_utf8_feed(&w->utf8, p, length))
         return mf_fail(err, MEMFILE_E_INVALID, MF_NOWHERE,
                        "the text is not valid UTF-8 near byte %llu; put it as data instead",
                        (unsigned long long)w->total);
@@ -135,7 +97,7 @@ bool mf_content_writer_is_short(const mf_content_writer *w, mf_slice *out)
 
 int mf_content_writer_end(mf_content_writer *w, mf_detached *out, memfile_error *err)
 {
-    if (w->form == MF_CONTENT_TEXT && w->utf8_left > 0)
+    if (w->form == MF_CONTENT_TEXT && w->utf8.left > 0)
         return mf_fail(err, MEMFILE_E_INVALID, MF_NOWHERE, "the text ends within a character");
     int rc = write_chunk(w, err);
     if (rc != MEMFILE_OK)

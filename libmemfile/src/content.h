@@ -15,8 +15,7 @@ typedef struct mf_content_writer {
     size_t in_chunk;
     uint64_t total, chunks, object;
     mf_tree tree;
-    unsigned utf8_left;          /* bytes that the current character still needs */
-    uint8_t utf8_low, utf8_high; /* bounds of the next of them */
+    mf_utf8 utf8;
     mf_buffer head;
     mf_built built;
     mf_compressor compressor;

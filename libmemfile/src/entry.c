@@ -279,6 +279,9 @@ int memfile_entry_json(memfile *mf, const memfile_entry *e, uint64_t content_lim
         if (rc != MEMFILE_OK)
             return rc;
         content = mf_slice_of(mf->content.data, mf->content.length);
+        if (d.form == MF_CONTENT_TEXT && !mf_utf8_valid(content.data, content.length))
+            return mf_fail(&mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE, "the text of entry %llu is not valid UTF-8",
+                           (unsigned long long)e->number);
     }
     mf_record_put_json(&mf->json, mf->record, core, mf->record->has_content ? &content : NULL);
     if (mf->json.failed)

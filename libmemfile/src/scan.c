@@ -265,10 +265,12 @@ static int feed(mf_scan *sc, memfile_error *err)
         mf_scan_slot *s = sc->free_list[sc->free_slots - 1];
         rc = item.value > UINT64_MAX / 8 ? mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "an index item has a wrong offset")
                                          : fill(sc, s, item.value * 8, guess, err);
-        if (rc != MEMFILE_OK)
+        if (rc == MEMFILE_OK) {
+            sc->free_slots--;
+            mf_pool_give(sc->pool, s);
+        } else if (!is_lost(sc, rc)) {
             return rc;
-        sc->free_slots--;
-        mf_pool_give(sc->pool, s);
+        }
         if (!sc->have_ahead)
             return MEMFILE_DONE;
     }

@@ -242,7 +242,7 @@ static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *dama
     memfile_error why;
     const uint8_t *raw;
     bool zero = true;
-    if (size % 8 != 0 || size - start < MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH)
+    if (size - start < MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH)
         return MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
     int rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);

@@ -70,6 +70,7 @@ static int end_object(mf_verify *v)
     mf_whole *o = &v->wholes[v->whole_count++];
     mf_tree_root(&v->object_tree, o->root);
     o->length = v->object_length;
+    o->text = v->object_text && v->object_utf8.left == 0;
     o->number = v->object_number;
     mf_verify_expect(v, MF_ITEM_OBJECT, mf_load64(o->root), v->object_number);
     return MEMFILE_OK;
@@ -92,6 +93,8 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
         v->in_object = true;
         v->object_number = number;
         v->chunk_index = v->object_length = 0;
+        v->object_text = true;
+        v->object_utf8 = (mf_utf8){0, 0, 0};
         mf_tree_init(&v->object_tree, MF_ENTRIES_FANOUT);
     }
     if (!v->in_object || number != v->object_number || index != v->chunk_index ||
@@ -107,6 +110,7 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
     int rc = mf_segment_content(s, stored, &w->compressor, NULL, content, v->err);
     if (rc != MEMFILE_OK)
         return rc;
+    v->object_text = v->object_text && mf_utf8_feed(&v->object_utf8, content, s->raw_length);
     mf_digest(hash, MF_LABEL_CHUNK, content, s->raw_length);
     mf_tree_add(&v->object_tree, hash);
     v->chunk_index++;
@@ -168,6 +172,10 @@ static int check_history(mf_verify *v, const mf_segment *s)
     if (v->entries > 0 || v->any_commit)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "folded commits at offset %llu stand behind entries",
                        (unsigned long long)s->offset);
+    if (v->history_count > 0 && s->offset != v->history_end)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
+                       "the segments of folded commits do not stand one after the other");
+    v->history_end = s->offset + mf_segment_total(s);
     if (mf_history_cursor_add(&v->salts, s->offset) != MEMFILE_OK ||
         mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
         return mf_fail_memory(v->err);
@@ -369,7 +377,7 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
         unsound(v, h, offset);
         return MEMFILE_OK;
     }
-    if (s.type == MF_TYPE_VOID && offset != h->walked->first_segment)
+    if (s.type == MF_TYPE_VOID && (offset != h->walked->first_segment || offset == h->walked->start))
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, "a void is declared where none can be");
     const char *wrong = misplaced(v, &s);
     if (wrong)
@@ -718,15 +726,17 @@ static int check_contents(mf_verify *v)
     if (v->whole_count)
         qsort(v->wholes, v->whole_count, sizeof *v->wholes, compare_wholes);
     for (size_t i = 0; i < v->named_count && rc == MEMFILE_OK; i++) {
-        mf_whole wanted = {{0}, 0, 0};
+        mf_whole wanted = {{0}, 0, 0, false};
         memcpy(wanted.root, v->named[i].root, 32);
         const mf_whole *o = v->whole_count ? (const mf_whole *)bsearch(&wanted, v->wholes, v->whole_count,
                                                                       sizeof *v->wholes, compare_wholes)
                                            : NULL;
-        if (o && o->length == v->named[i].length)
+        bool whole = o && o->length == v->named[i].length;
+        if (whole && (o->text || !v->named[i].text))
             continue;
         mf_verify_find(v, MEMFILE_E_DAMAGED, MF_NOWHERE, 0, v->named[i].entry, 1,
-                       "the entry names a content that is not whole in the file");
+                       whole ? "the entry names a content as text that is not valid UTF-8"
+                             : "the entry names a content that is not whole in the file");
         v->result->lost_entries++;
         v->result->entries--;
         if (v->listener && v->listener->broken)

@@ -18,12 +18,14 @@ typedef struct mf_sum {
 typedef struct mf_named {
     uint8_t root[32];
     uint64_t length, entry;
+    bool text;
 } mf_named;
 
 /* A content that is whole. */
 typedef struct mf_whole {
     uint8_t root[32];
     uint64_t length, number;
+    bool text; /* valid UTF-8 */
 } mf_whole;
 
 /* One block on its way through the pool. */
@@ -96,7 +98,7 @@ typedef struct mf_verify {
     bool any_commit;
     uint64_t last_full; /* offset of the last FULL commit; 0: not known */
     uint32_t since_full;
-    uint64_t history_count, first_history; /* HISTORY segments */
+    uint64_t history_count, first_history, history_end; /* HISTORY segments */
     /* the salt tree in use, if no commit that may have brought another is lost */
     bool salts_known, salt_root_known; /* folded commits do not say the root */
     uint8_t salt_root[MF_SALT_LENGTH];
@@ -116,7 +118,8 @@ typedef struct mf_verify {
     mf_sum expected[MF_ITEM_COMMIT + 1], found[MF_ITEM_COMMIT + 1];
     /* contents */
     uint64_t object_number, chunk_index, object_length;
-    bool in_object;
+    bool in_object, object_text;
+    mf_utf8 object_utf8;
     mf_tree object_tree;
     mf_whole *wholes;
     mf_named *named;

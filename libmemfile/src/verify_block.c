@@ -63,6 +63,7 @@ static int note_named(mf_verify_job *job, const mf_record *r, uint64_t entry, co
     job->named = (mf_named *)grown;
     mf_named *n = &job->named[job->named_count++];
     n->length = r->content_length;
+    n->text = r->content_form == MF_CONTENT_TEXT;
     n->entry = entry;
     memcpy(n->root, r->content_root, 32);
     return MEMFILE_OK;
@@ -363,6 +364,19 @@ int mf_verify_miss(mf_verify *v, uint64_t next)
     return pass_salts(v, count);
 }
 
+/* The dictionary of a block where the copy before it is damaged: the other may stand behind it. */
+static const mf_dictionary *second_copy(mf_verify *v, const mf_segment *s)
+{
+    memfile_error why;
+    const mf_dictionary *found = NULL;
+    const mf_footer *f = &v->store.state->footer;
+    for (uint32_t i = 0; i < f->dictionary_count && !found; i++)
+        if (f->dictionaries[i].id == s->codec_parameter && f->dictionaries[i].offset[0] < s->offset &&
+            mf_store_dictionary(&v->store, s->codec_parameter, &found, &why) != MEMFILE_OK)
+            return NULL;
+    return found;
+}
+
 static int fill_job(mf_verify *v, mf_verify_job *job, const mf_segment *s, const uint8_t *raw)
 {
     size_t total = (size_t)mf_segment_total(s);
@@ -381,6 +395,8 @@ static int fill_job(mf_verify *v, mf_verify_job *job, const mf_segment *s, const
     for (size_t i = 0; s->codec == MF_CODEC_ZSTD_DICTIONARY && i < v->store.dictionary_count; i++)
         if (v->store.dictionaries[i]->id == s->codec_parameter)
             job->dictionary = v->store.dictionaries[i];
+    if (s->codec == MF_CODEC_ZSTD_DICTIONARY && !job->dictionary && v->loaded)
+        job->dictionary = second_copy(v, s);
     return MEMFILE_OK;
 }
 

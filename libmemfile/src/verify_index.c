@@ -229,7 +229,12 @@ static int check_dictionaries(mf_verify *v)
             mf_segment s;
             uint8_t *raw;
             rc = mf_store_segment(&v->store, f->dictionaries[i].offset[copy], 0, &s, &raw, v->err);
-            if (rc == MEMFILE_OK && s.type != MF_TYPE_DICTIONARY)
+            mf_slice head = {0}, stored;
+            if (rc == MEMFILE_OK)
+                rc = mf_segment_split(&s, raw, &head, &stored, v->err);
+            mf_cursor c = mf_cursor_of(head.data, head.length);
+            if (rc == MEMFILE_OK && (s.type != MF_TYPE_DICTIONARY || mf_get_varint(&c) != f->dictionaries[i].id ||
+                                     mf_get_u8(&c) != copy))
                 rc = mf_fail(v->err, MEMFILE_E_DAMAGED, f->dictionaries[i].offset[copy], "a footer names no dictionary here");
             if (rc == MEMFILE_OK || mf_verify_about_file(rc)) {
                 if (rc != MEMFILE_OK)
