@@ -39,7 +39,7 @@ RICH = [
     {"id": "b", "data": "AAECAwQ=", "media_type": "application/octet-stream", "time": "0000-01-01T00:00:00.000000001Z"},
     {"id": "c", "text": "x", "embedding": {"space": "s", "values": [0.5, -0.0, 1e-45, 3.4028235e+38]}},
     {"id": "d", "text": "y", "embedding": {"space": "w", "values": [0.1234567890123, 2.0]}},
-    {"op": "forget", "id": "a", "reason": "asked to"},
+    {"id": "a", "text": "I am still the agent of the golden files.", "title": "newer", "source": "test"},
     {"id": "e", "text": "", "@31": {"k": [1, 2.0]}, "own": None, "confidence": 1.0, "importance": 7, "status": "open",
      "supersedes": ["00" * 32], "derived_from": ["a", "00112233-4455-6677-8899-aabbccddeeff"], "valid_from":
      "2024-01-01T00:00:00Z", "idempotency_key": "once", "expires": "9999-12-31T23:59:59.999999999Z", "kind": None},

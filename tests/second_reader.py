@@ -1012,7 +1012,8 @@ class HistoryPart:
         counts = cur.ints(n)
         require(self.first_entry + sum(counts) <= MAX_ENTRIES, "too many entries")
         times = list(itertools.accumulate(
-            [cur.zigzag()] + [unzigzag(d) for d in cur.ints(n - 1)]))
+            [cur.zigzag()] + [unzigzag(d) for d in cur.ints(n - 1)],
+            lambda time, d: (time + d + (1 << 63)) % U64 - (1 << 63)))
         orders = iter(cur.ints(sum(f & C_ORDER > 0 for f in flags)))
         salt_indexes = iter(cur.ints(sum(c > 0 for c in counts)))
         self.rows = []

@@ -28,6 +28,12 @@ PREFIXES = {"good": {"sound"}, "golden": {"sound", "truncated"}, "unsupported": 
 KNOWN = {
     "bad-block-first-entry": "recovery keeps the block with the wrong number, and loses the right one (17.1)",
     "bad-vector-count-differs": "verify does not compare the counts of vectors in a space (11.5)",
+    "bad-commit-author-utf8": "recovery copies an author that is no UTF-8 (9.1)",
+    "bad-commit-extra-cbor": "recovery copies Extra that is no CBOR (8.6)",
+    "bad-commit-extra-key-9": "recovery copies Extra with a key below 10 (8.6)",
+    "bad-commit-extra-order": "recovery copies Extra out of order (8.6)",
+    "bad-commit-parent-unknown": "recovery copies a parent that is not in the file (9.1)",
+    "bad-commit-salt-reused": "recovery copies a Salt_Index that was taken before (8.3)",
     "bad-commit-first-entry": "recovery keeps the block with the wrong number, and loses the right one (17.1)",
     "bad-commit-order-not-above": "recovery copies the order, and so cannot verify what it made",
     "bad-commit-salt-index-beyond": "recovery wants the salts of entries, which nobody can derive",
@@ -36,6 +42,7 @@ KNOWN = {
     "bad-history-salt-twice": "nodes of a stored salt tree may stand twice (13.3)",
     "bad-index-child-key": "verify compares the items of leaves alone (10.4)",
     "bad-index-run-total": "verify does not add up the lengths of a run's pages (10.6)",
+    "good-history-erased-all-of-tree": "recovery writes another Salt in the footer than that of the newest tree (9.3)",
     "good-commit-merge": "merges are not implemented (8.5)",
     "good-commit-no-parent": "parents are taken to be the commit before (9.1)",
     "good-commit-no-entries": "COMMIT items of commits without entries in the tail are missed by verify",
@@ -113,6 +120,7 @@ class Vector:
         self.check("recovery has an output", out.exists(), want != "nothing")
         if out.exists():
             self.check("verify of what was recovered", run("verify", out).returncode, 0)
+            self.check_second("recovery", out)
             lines = canonical(run("export", out).stdout)
             self.check("entries recovered", len(lines), int(want))
             if len(lines) == len(self.lines):
@@ -132,6 +140,7 @@ class Vector:
             report = json.loads(run("verify", small, "--json").stdout)
             self.check("verify after compaction", report["result"], "sound")
             self.check("history after compaction", report.get("history_digest"), self.history)
+            self.check_second("compaction", small)
             small.unlink()
         p = run("put", copy, "one more", "--id", "one more")
         if self.want.get("write") == "refused":
@@ -143,7 +152,16 @@ class Vector:
                        self.lines + ['{"id":"one more","text":"one more"}'])
             self.check("the bytes before a put", copy.read_bytes()[:len(self.bytes)] == self.bytes, True)
             self.check("verify after put", run("verify", copy).returncode, 0)
+            self.check_second("put", copy)
         copy.unlink()
+
+    def check_second(self, what, path):
+        """The second reader finds sound what the tool wrote."""
+        try:
+            if second_reader:
+                second_reader.open_bytes(path.read_bytes()).verify()
+        except second_reader.MemfileError as error:
+            self.check(f"the second reader's verdict after {what}", f"{error.verdict}: {error.reason}", "sound")
 
     def second(self):
         want = self.want["expect"]

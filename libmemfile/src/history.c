@@ -46,7 +46,7 @@ void mf_history_encode(mf_buffer *out, const mf_history *h)
         c.v[c.n++] = h->rows[i].count;
     put_column(out, &c);
     for (uint32_t i = 1; i < h->row_count; i++)
-        c.v[c.n++] = mf_zigzag(h->rows[i].time_us - h->rows[i - 1].time_us);
+        c.v[c.n++] = mf_zigzag((int64_t)((uint64_t)h->rows[i].time_us - (uint64_t)h->rows[i - 1].time_us));
     mf_put_zigzag(out, h->rows[0].time_us);
     put_column(out, &c);
     for (uint32_t i = 0; i < h->row_count; i++)
