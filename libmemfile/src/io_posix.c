@@ -21,6 +21,15 @@
 #error "this system needs a lock of its own here: open-file-description locks are missing"
 #endif
 
+#ifndef RENAME_NOREPLACE /* a libc that does not know the call, as musl 1.2.3: linux/fs.h */
+#include <sys/syscall.h>
+#define RENAME_NOREPLACE 1
+static int renameat2(int old_directory, const char *old_name, int directory, const char *name, unsigned flags)
+{
+    return (int)syscall(SYS_renameat2, old_directory, old_name, directory, name, flags);
+}
+#endif
+
 typedef struct file_io {
     mf_io io;
     int fd;
