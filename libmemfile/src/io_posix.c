@@ -46,6 +46,16 @@ static int safe_fd(int fd)
     return moved;
 }
 
+/* Opens again when a signal came first, as it can on network and FUSE file systems. */
+static int open_at(int directory, const char *name, int flags, mode_t mode)
+{
+    int fd;
+    do
+        fd = openat(directory, name, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return safe_fd(fd);
+}
+
 static int file_read(mf_io *io, uint64_t offset, void *out, size_t length, size_t *got, memfile_error *err)
 {
     const file_io *f = (const file_io *)io;
@@ -180,7 +190,7 @@ static int file_look(mf_io *io, int *moved, uint64_t *size, memfile_error *err)
 static int open_named(file_io *f, memfile_error *err)
 {
     int flags = (f->io.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    f->fd = safe_fd(openat(f->directory, f->name, flags));
+    f->fd = open_at(f->directory, f->name, flags, 0);
     if (f->fd < 0 && errno == ENOENT)
         return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "no such file: '%s'", f->name);
     if (f->fd < 0)
@@ -266,9 +276,9 @@ static int resolve(file_io *f, const char *path, int must_exist, memfile_error *
         rc = mf_fail_memory(err);
         goto done;
     }
-    f->directory = safe_fd(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    f->directory = open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (f->directory < 0 && errno == EACCES)
-        f->directory = safe_fd(open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        f->directory = open_at(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (f->directory < 0) {
         rc = mf_fail_system(err, errno == ENOENT ? MEMFILE_E_NOT_FOUND : MEMFILE_E_SYSTEM, MF_NOWHERE, errno,
                             "cannot open the directory of '%s'", path);
@@ -292,7 +302,7 @@ static int create_temporary(file_io *f, memfile_error *err)
         uint8_t r[6];
         mf_system_random(r, sizeof r);
         snprintf(f->temporary, room, ".%.200s.%02x%02x%02x%02x%02x%02x.new", f->name, r[0], r[1], r[2], r[3], r[4], r[5]);
-        f->fd = safe_fd(openat(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600));
+        f->fd = open_at(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
         if (f->fd >= 0)
             return fstat(f->fd, &st) == 0
                        ? MEMFILE_OK
