@@ -296,6 +296,7 @@ static int open_old(compaction *c, const char *path)
         rc = io->functions->look(io, &moved, &size, c->err);
         if (rc == MEMFILE_OK && moved)
             rc = io->functions->reopen(io, c->err);
+        io->functions->settle(io, 1);
         if (rc == MEMFILE_OK && moved)
             rc = io->functions->lock(io, c->options->lock_timeout_ms, c->err);
     }

@@ -30,9 +30,11 @@ typedef struct mf_io_functions {
     int (*lock)(mf_io *io, uint32_t timeout_ms, memfile_error *err);
     void (*unlock)(mf_io *io);
     /* *moved: the name now leads to another file than this one; if not, *size is
-     * its size. reopen takes that other file instead (unlocked). */
+     * its size. reopen takes that other file instead (unlocked); settle then lets the one
+     * before go, or goes back to it. */
     int (*look)(mf_io *io, int *moved, uint64_t *size, memfile_error *err);
     int (*reopen)(mf_io *io, memfile_error *err);
+    void (*settle)(mf_io *io, int stay);
     void (*close)(mf_io *io);
 } mf_io_functions;
 

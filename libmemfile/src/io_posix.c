@@ -24,6 +24,7 @@
 typedef struct file_io {
     mf_io io;
     int fd;
+    int before;    /* what fd was before it was opened anew, until settled; else -1 */
     int directory; /* handle of the directory the file is in */
     int locked;
     int identified; /* the next two are those of fd */
@@ -203,10 +204,27 @@ static int open_named(file_io *f, memfile_error *err)
     return MEMFILE_OK;
 }
 
+static void file_settle(mf_io *io, int stay)
+{
+    file_io *f = (file_io *)io;
+    if (f->before < 0)
+        return;
+    if (!stay) {
+        int fd = f->fd;
+        file_unlock(io);
+        f->fd = f->before;
+        f->before = fd;
+        f->identified = 0;
+    }
+    close(f->before);
+    f->before = -1;
+}
+
 static int file_reopen(mf_io *io, memfile_error *err)
 {
     file_io *f = (file_io *)io;
     file_unlock(io);
+    file_settle(io, 1);
     int old = f->fd;
     f->fd = -1;
     f->identified = 0;
@@ -217,7 +235,7 @@ static int file_reopen(mf_io *io, memfile_error *err)
         f->fd = old;
         return rc;
     }
-    close(old);
+    f->before = old;
     return MEMFILE_OK;
 }
 
@@ -226,6 +244,7 @@ static void file_close(mf_io *io)
     file_io *f = (file_io *)io;
     if (f->temporary)
         unlinkat(f->directory, f->temporary, 0);
+    file_settle(io, 1);
     if (f->fd >= 0)
         close(f->fd);
     if (f->directory >= 0)
@@ -237,7 +256,7 @@ static void file_close(mf_io *io)
 
 static const mf_io_functions file_functions = {
     file_read, file_write,  file_sync,  file_size,   file_allocate, file_write_behind,
-    file_lock, file_unlock, file_look, file_reopen, file_close,
+    file_lock, file_unlock, file_look,  file_reopen, file_settle,   file_close,
 };
 
 static char *copy_text(const mf_mem *mem, const char *text)
@@ -323,7 +342,7 @@ int mf_io_file_open(const mf_mem *mem, const char *path, mf_io_access access, mf
     if (!f)
         return mf_fail_memory(err);
     f->mem = mem;
-    f->fd = f->directory = -1;
+    f->fd = f->before = f->directory = -1;
     f->io.functions = &file_functions;
     f->io.writable = access != MF_IO_READ;
     int rc = resolve(f, path, access != MF_IO_CREATE, err);
@@ -400,7 +419,7 @@ int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err)
         return mf_fail_memory(err);
     f->mem = old->mem;
     f->io.functions = &file_functions;
-    f->directory = -1;
+    f->before = f->directory = -1;
     f->fd = fcntl(old->fd, F_DUPFD_CLOEXEC, 3);
     if (f->fd < 0) {
         int rc = mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot open the file again");
