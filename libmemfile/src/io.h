@@ -18,7 +18,8 @@ typedef struct mf_io_functions {
     int (*read)(mf_io *io, uint64_t offset, void *out, size_t length, size_t *got, memfile_error *err);
     /* writes all or fails */
     int (*write)(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err);
-    /* makes data and length durable; failure is MEMFILE_E_UNCERTAIN */
+    /* makes data and length durable; failure is MEMFILE_E_UNCERTAIN, of a file that was
+     * created and not yet published MEMFILE_E_SYSTEM */
     int (*sync)(mf_io *io, memfile_error *err);
     int (*size)(mf_io *io, uint64_t *out, memfile_error *err);
     /* asks for space behind the end, without changing the length; only disk

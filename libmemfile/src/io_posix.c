@@ -95,10 +95,13 @@ static int file_sync(mf_io *io, memfile_error *err)
 {
     /* Never repeated: a second fsync may succeed although the data is gone
      * (postgresql.org, data_sync_retry). */
-    if (fdatasync(((const file_io *)io)->fd) != 0)
-        return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
-                              "sync failed: the commit may or may not have happened; open again and look");
-    return MEMFILE_OK;
+    const file_io *f = (const file_io *)io;
+    if (fdatasync(f->fd) == 0)
+        return MEMFILE_OK;
+    if (f->temporary) /* it has no name that anyone knows, and will have none */
+        return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot sync the new file; nothing was changed");
+    return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
+                          "sync failed: the commit may or may not have happened; open again and look");
 }
 
 static int file_size(mf_io *io, uint64_t *out, memfile_error *err)
