@@ -172,8 +172,10 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
         return mf_fail_memory(err);
     }
     mf_items_init(r->state.contents, st->mem);
-    if (mf_tail_find(st, size, &newest, &damage, &why) == MEMFILE_OK &&
-        mf_tail_counts(st, newest, size, &end, &why) != MEMFILE_OK)
+    int rc = mf_tail_find(st, size, &newest, &damage, &why);
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_counts(st, newest, size, &end, &why);
+    if (rc != MEMFILE_OK)
         end = size;
     int rc = mf_walk_open(&r->walk, st, end, err);
     while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&r->walk, &g, err)) == MEMFILE_OK)
