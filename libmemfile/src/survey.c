@@ -196,5 +196,8 @@ int memfile_verify(const char *path, const memfile_verify_options *options, memf
     mf_error_clear(error);
     if (!mf_digest_start())
         return mf_fail(error, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium could not be started");
-    return verify(path, &o, result, error);
+    int rc = verify(path, &o, result, error);
+    if (rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED && rc != MEMFILE_E_DAMAGED)
+        memset(result, 0, sizeof *result);
+    return rc;
 }
