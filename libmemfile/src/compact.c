@@ -346,7 +346,7 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
         rc = make(c, path);
     if (rc == MEMFILE_OK && result) {
         result->bytes_before = c->old.state->file_size;
-        c->new.new.io->functions->size(c->new.new.io, &result->bytes_after, c->err);
+        rc = c->new.new.io->functions->size(c->new.new.io, &result->bytes_after, c->err);
         result->entries = c->new.next_entry;
         result->commits = c->new.commits;
         memcpy(result->history_digest, c->old.state->history_digest, 32);
