@@ -403,8 +403,9 @@ static int write_entries(recovery *c)
         rc = mf_rewrite_entries_end(&c->new);
     if (rc == MEMFILE_OK) {
         rc = next_row(c); /* commits without entries at the end */
-        rc = rc == MEMFILE_DONE ? MEMFILE_OK
-                                : mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commits name more entries than there are");
+        if (rc == MEMFILE_OK)
+            rc = mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commits name more entries than there are");
+        rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
     }
     return rc;
 }
