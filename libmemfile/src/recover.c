@@ -381,10 +381,11 @@ static int write_entries(recovery *c)
         mf_segment s;
         uint8_t *raw;
         rc = mf_store_segment(&c->new.new, at, 0, &s, &raw, c->err);
-        if (rc == MEMFILE_OK && mf_history_cursor_add(&c->rows, at) != MEMFILE_OK)
+        if (rc != MEMFILE_OK)
+            break;
+        mf_free(&c->mem, raw);
+        if (mf_history_cursor_add(&c->rows, at) != MEMFILE_OK)
             rc = no_memory(c);
-        if (rc == MEMFILE_OK)
-            mf_free(&c->mem, raw);
         at += mf_segment_total(&s);
     }
     if (rc == MEMFILE_OK)
