@@ -429,7 +429,7 @@ static int add_fates(void *context, uint64_t first, uint64_t end)
 
 /* ---- all of it */
 
-static int write_all(recovery *c, const char *output)
+static int write_all(recovery *c, const char *output, uint64_t *bytes)
 {
     mf_header header = c->image.header;
     mf_rewrite_end end = {0, 0, {0}, NULL, {0}};
@@ -453,6 +453,8 @@ static int write_all(recovery *c, const char *output)
     }
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_check(&c->new, c->fold.digest, NULL, NULL);
+    if (rc == MEMFILE_OK)
+        rc = c->new.new.io->functions->size(c->new.new.io, bytes, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_publish(c->new.new.io, NULL, c->err);
     mf_free(&c->mem, log);
@@ -481,9 +483,8 @@ static int conclude(recovery *c, memfile_recover_result *r)
     memcpy(r->history_digest, c->fold.digest, 32);
     r->same_history = !c->lossy && !r->damage.memory_unknown &&
                       memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
-    int rc = c->new.new.io->functions->size(c->new.new.io, &r->bytes_after, c->err);
-    if (rc != MEMFILE_OK || (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0))
-        return rc;
+    if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0)
+        return MEMFILE_OK;
     return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries and %llu commits are lost%s; the rest was recovered",
                    (unsigned long long)r->damage.lost_entries, (unsigned long long)r->damage.lost_commits,
                    r->damage.memory_unknown ? ", and the memory's id" : "");
@@ -532,7 +533,7 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
     if (rc == MEMFILE_OK)
         rc = open_old(c, path);
     if (rc == MEMFILE_OK)
-        rc = write_all(c, output);
+        rc = write_all(c, output, &result->bytes_after);
     if (rc == MEMFILE_OK)
         rc = conclude(c, result);
     free_all(c);
