@@ -502,6 +502,16 @@ static void free_all(recovery *c)
     mf_free(&c->mem, c->broken);
 }
 
+/* DAMAGED would promise an output. What was sound a moment ago is not, or the new file is
+ * not what was written: that is the system's doing. */
+static int without_output(recovery *c, memfile_recover_result *r, int rc)
+{
+    memset(r, 0, sizeof *r);
+    if (rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED)
+        rc = c->err->code = MEMFILE_E_SYSTEM;
+    return rc;
+}
+
 int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
                     memfile_recover_result *result, memfile_error *error)
 {
@@ -536,6 +546,8 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
         rc = write_all(c, output, &result->bytes_after);
     if (rc == MEMFILE_OK)
         rc = conclude(c, result);
+    else
+        rc = without_output(c, result, rc);
     free_all(c);
     mf_free(&mf_mem_default, c);
     return rc;
