@@ -132,7 +132,9 @@ typedef struct memfile_options {
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.
- * The handle is to be closed with memfile_close, also after later errors. */
+ * The handle is to be closed with memfile_close, also after later errors. A
+ * MEMFILE_CREATE that fails leaves no file, or one that is an empty memory: so does
+ * UNCERTAIN, when the directory could not be synced. */
 MEMFILE_API int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
                              memfile_error *error);
 
@@ -453,8 +455,9 @@ typedef struct memfile_recover_result {
  * of which nothing is left are left out; entries and commits are numbered anew behind
  * the first loss, and the history goes on from there under digests of its own.
  * OK: nothing was lost (an unfinished append at the end was no commit yet). DAMAGED:
- * something was, and `output` has the rest. On any other error, and when nothing
- * sound was found (NOT_MEMFILE), there is no output. */
+ * something was, and `output` has the rest. UNCERTAIN: `output` is whole, but its
+ * directory could not be synced. On any other error, and when nothing sound was found
+ * (NOT_MEMFILE), there is no output. */
 MEMFILE_API int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
                                 memfile_recover_result *result, memfile_error *error);
 

@@ -262,7 +262,7 @@ static uint32_t row_of_id(const mf_block_builder *b, mf_id id)
     const table *t = &b->id_table;
     uint8_t tagged[MF_ID_MAX + 1];
     mf_slice s = tagged_id(id, tagged);
-    if (!t->size)
+    if (!t->size || b->failed) /* row_ids may lack what the table holds */
         return UINT32_MAX;
     uint32_t h = (uint32_t)mf_checksum(s.data, s.length) & (t->size - 1);
     for (; t->epoch[h] == t->now; h = (h + 1) & (t->size - 1))
@@ -408,6 +408,8 @@ static void put_times(mf_buffer *out, time_column *column)
 
 int mf_block_builder_finish(mf_block_builder *b, mf_buffer *head, mf_buffer *content)
 {
+    if (b->failed) /* columns may lack numbers that others count on */
+        return -1;
     mf_put_varint(head, b->rows);
     put_numbers(head, &b->masks);
     mf_put_varint(head, b->names.end.count);

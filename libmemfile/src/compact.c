@@ -273,11 +273,12 @@ static int open_old(compaction *c, const char *path)
     if (rc != MEMFILE_OK)
         return rc;
     rc = replaces ? io->functions->lock(io, c->options->lock_timeout_ms, c->err) : MEMFILE_OK;
-    uint64_t size;
+    uint64_t size = 0;
     for (int moved = 1; rc == MEMFILE_OK && replaces && moved;) {
         rc = io->functions->look(io, &moved, &size, c->err);
         if (rc == MEMFILE_OK && moved)
             rc = io->functions->reopen(io, c->err);
+        io->functions->settle(io, 1);
         if (rc == MEMFILE_OK && moved)
             rc = io->functions->lock(io, c->options->lock_timeout_ms, c->err);
     }
@@ -296,6 +297,8 @@ static int open_old(compaction *c, const char *path)
     if (rc != MEMFILE_OK)
         return rc;
     const mf_state *s = c->old.state;
+    if (replaces && s->file_size < size) /* nobody else writes */
+        return mf_fail(c->err, MEMFILE_E_SYSTEM, s->file_size, "the file could not be read to its end; nothing was changed");
     if (c->old.header.compact_features != 0)
         return mf_fail(c->err, MEMFILE_E_NEWER, 24, "made by a newer version: this library cannot compact it");
     if (s->unfinished_is_damage || s->lost_commits)
@@ -327,7 +330,7 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
         rc = make(c, path);
     if (rc == MEMFILE_OK && result) {
         result->bytes_before = c->old.state->file_size;
-        c->new.new.io->functions->size(c->new.new.io, &result->bytes_after, c->err);
+        rc = c->new.new.io->functions->size(c->new.new.io, &result->bytes_after, c->err);
         result->entries = c->new.next_entry;
         result->commits = c->new.commits;
         memcpy(result->history_digest, c->old.state->history_digest, 32);

@@ -350,7 +350,8 @@ int memfile_draft_set_json(memfile_draft *d, const char *name, const char *json,
             d->content.length = mf_draft_content_next(d, p, (size_t)d->content_length + 4);
         d->source = FROM_BYTES;
     }
-    return j.problem ? mf_draft_fail(d, MEMFILE_E_INVALID, j.problem) : mf_draft_check(d);
+    int rc = mf_draft_check(d); /* without memory the text was not read to its end */
+    return rc == MEMFILE_OK && j.problem ? mf_draft_fail(d, MEMFILE_E_INVALID, j.problem) : rc;
 }
 
 int memfile_draft_parse_json(memfile_draft *d, const char *json, size_t length, memfile_error *error)
@@ -380,7 +381,8 @@ int memfile_draft_parse_json(memfile_draft *d, const char *json, size_t length, 
     mf_json_space(&j);
     if (!j.problem && j.at != j.end)
         mf_json_problem(&j, "something follows the object");
-    if (!j.problem && mf_draft_check(d) == MEMFILE_OK && !d->error.code)
+    int rc = mf_draft_check(d); /* without memory the text was not read to its end */
+    if (!j.problem && rc == MEMFILE_OK && !d->error.code)
         return MEMFILE_OK;
     if (!d->error.code)
         mf_fail(&d->error, MEMFILE_E_INVALID, (uint64_t)(j.at - j.start), "%s", j.problem);

@@ -179,7 +179,7 @@ int memfile_content_open(memfile *mf, const memfile_entry *e, memfile_content **
     c->detached = detached_of(e, &d);
     if (c->detached) {
         rc = mf_content_reader_open(&c->reader, &mf->store, &d, &mf->error);
-        if (mf_handle_fall_back(mf, rc))
+        if (mf_handle_fall_back(mf, &rc))
             rc = mf_content_reader_open(&c->reader, &mf->store, &d, &mf->error);
     } else {
         mf_slice s = mf_block_text(e->block, e->row);
@@ -274,7 +274,7 @@ int memfile_entry_json(memfile *mf, const memfile_entry *e, uint64_t content_lim
         mf_detached d = {mf->record->content_form, mf->record->content_length, {0}};
         memcpy(d.root, mf->record->content_root, 32);
         rc = load_content(mf, &d, content_limit);
-        if (mf_handle_fall_back(mf, rc))
+        if (mf_handle_fall_back(mf, &rc))
             rc = load_content(mf, &d, content_limit);
         if (rc != MEMFILE_OK)
             return rc;

@@ -33,6 +33,7 @@ int mf_settings_from(mf_settings *settings, const memfile_options *options, cons
 void mf_settings_free(mf_settings *settings, const mf_mem *mem);
 memfile_environment mf_environment_or_system(const memfile_environment *environment);
 void mf_handle_let_go(memfile *mf);
-/* After `rc`: was the index damaged, and could reading be set up without it? */
-bool mf_handle_fall_back(memfile *mf, int rc);
+/* After *rc: was the index damaged, and could reading be set up without it? If that was
+ * tried and failed, *rc says why. */
+bool mf_handle_fall_back(memfile *mf, int *rc);
 #endif

@@ -98,6 +98,10 @@ static void memory_unlock(mf_io *io)
 {
     (void)io;
 }
+static void memory_settle(mf_io *io, int stay)
+{
+    (void)io, (void)stay;
+}
 static int memory_allocate(mf_io *io, uint64_t offset, uint64_t length, memfile_error *err)
 {
     (void)io, (void)offset, (void)length;
@@ -110,7 +114,7 @@ static void memory_write_behind(mf_io *io, uint64_t offset, uint64_t length)
 
 const mf_io_functions mf_io_read_only = {
     memory_read, memory_write,  memory_sync,  memory_size, memory_allocate, memory_write_behind,
-    memory_lock, memory_unlock, memory_look, memory_sync, memory_close,
+    memory_lock, memory_unlock, memory_look,  memory_sync, memory_settle,   memory_close,
 };
 
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err)

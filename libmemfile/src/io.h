@@ -19,7 +19,7 @@ typedef struct mf_io_functions {
     /* writes all or fails */
     int (*write)(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err);
     /* makes data and length durable, and the first time the file's name too; failure is
-     * MEMFILE_E_UNCERTAIN */
+     * MEMFILE_E_UNCERTAIN, of a file that was created and not yet published MEMFILE_E_SYSTEM */
     int (*sync)(mf_io *io, memfile_error *err);
     int (*size)(mf_io *io, uint64_t *out, memfile_error *err);
     /* asks for space behind the end, without changing the length; only disk
@@ -31,9 +31,11 @@ typedef struct mf_io_functions {
     int (*lock)(mf_io *io, uint32_t timeout_ms, memfile_error *err);
     void (*unlock)(mf_io *io);
     /* *moved: the name now leads to another file than this one; if not, *size is
-     * its size. reopen takes that other file instead (unlocked). */
+     * its size. reopen takes that other file instead (unlocked); settle then lets the one
+     * before go, or goes back to it. */
     int (*look)(mf_io *io, int *moved, uint64_t *size, memfile_error *err);
     int (*reopen)(mf_io *io, memfile_error *err);
+    void (*settle)(mf_io *io, int stay);
     void (*close)(mf_io *io);
 } mf_io_functions;
 

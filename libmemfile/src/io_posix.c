@@ -33,6 +33,7 @@ static int renameat2(int old_directory, const char *old_name, int directory, con
 typedef struct file_io {
     mf_io io;
     int fd;
+    int before;    /* what fd was before it was opened anew, until settled; else -1 */
     int directory; /* handle of the directory the file is in */
     int locked;
     int name_synced; /* the directory holds `name` for fd durably */
@@ -54,6 +55,16 @@ static int safe_fd(int fd)
     close(fd);
     errno = saved;
     return moved;
+}
+
+/* Opens again when a signal came first, as it can on network and FUSE file systems. */
+static int open_at(int directory, const char *name, int flags, mode_t mode)
+{
+    int fd;
+    do
+        fd = openat(directory, name, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return safe_fd(fd);
 }
 
 static int file_read(mf_io *io, uint64_t offset, void *out, size_t length, size_t *got, memfile_error *err)
@@ -106,8 +117,10 @@ static int file_sync(mf_io *io, memfile_error *err)
     /* Never repeated: a second fsync may succeed although the data is gone
      * (postgresql.org, data_sync_retry). */
     if (fdatasync(f->fd) != 0)
-        return mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
-                              "sync failed: the commit may or may not have happened; open again and look");
+        return f->temporary /* it has no name that anyone knows, and will have none */
+                   ? mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot sync the new file; nothing was changed")
+                   : mf_fail_system(err, MEMFILE_E_UNCERTAIN, MF_NOWHERE, errno,
+                                    "sync failed: the commit may or may not have happened; open again and look");
     /* Who gave the file its name may have ended before that was durable. A file without a
      * name yet gets it with a sync of its own. */
     if (f->name_synced || f->temporary || f->directory < 0)
@@ -205,7 +218,7 @@ static int file_look(mf_io *io, int *moved, uint64_t *size, memfile_error *err)
 static int open_named(file_io *f, memfile_error *err)
 {
     int flags = (f->io.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    f->fd = safe_fd(openat(f->directory, f->name, flags));
+    f->fd = open_at(f->directory, f->name, flags, 0);
     if (f->fd < 0 && errno == ENOENT)
         return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "no such file: '%s'", f->name);
     if (f->fd < 0)
@@ -218,10 +231,27 @@ static int open_named(file_io *f, memfile_error *err)
     return MEMFILE_OK;
 }
 
+static void file_settle(mf_io *io, int stay)
+{
+    file_io *f = (file_io *)io;
+    if (f->before < 0)
+        return;
+    if (!stay) {
+        int fd = f->fd;
+        file_unlock(io);
+        f->fd = f->before;
+        f->before = fd;
+        f->identified = f->name_synced = 0;
+    }
+    close(f->before);
+    f->before = -1;
+}
+
 static int file_reopen(mf_io *io, memfile_error *err)
 {
     file_io *f = (file_io *)io;
     file_unlock(io);
+    file_settle(io, 1);
     int old = f->fd;
     f->fd = -1;
     f->identified = f->name_synced = 0;
@@ -232,7 +262,7 @@ static int file_reopen(mf_io *io, memfile_error *err)
         f->fd = old;
         return rc;
     }
-    close(old);
+    f->before = old;
     return MEMFILE_OK;
 }
 
@@ -241,6 +271,7 @@ static void file_close(mf_io *io)
     file_io *f = (file_io *)io;
     if (f->temporary)
         unlinkat(f->directory, f->temporary, 0);
+    file_settle(io, 1);
     if (f->fd >= 0)
         close(f->fd);
     if (f->directory >= 0)
@@ -252,7 +283,7 @@ static void file_close(mf_io *io)
 
 static const mf_io_functions file_functions = {
     file_read, file_write,  file_sync,  file_size,   file_allocate, file_write_behind,
-    file_lock, file_unlock, file_look, file_reopen, file_close,
+    file_lock, file_unlock, file_look,  file_reopen, file_settle,   file_close,
 };
 
 static char *copy_text(const mf_mem *mem, const char *text)
@@ -291,9 +322,9 @@ static int resolve(file_io *f, const char *path, int must_exist, memfile_error *
         rc = mf_fail_memory(err);
         goto done;
     }
-    f->directory = safe_fd(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    f->directory = open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (f->directory < 0 && errno == EACCES)
-        f->directory = safe_fd(open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        f->directory = open_at(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (f->directory < 0) {
         rc = mf_fail_system(err, errno == ENOENT ? MEMFILE_E_NOT_FOUND : MEMFILE_E_SYSTEM, MF_NOWHERE, errno,
                             "cannot open the directory of '%s'", path);
@@ -317,7 +348,7 @@ static int create_temporary(file_io *f, memfile_error *err)
         uint8_t r[6];
         mf_system_random(r, sizeof r);
         snprintf(f->temporary, room, ".%.200s.%02x%02x%02x%02x%02x%02x.new", f->name, r[0], r[1], r[2], r[3], r[4], r[5]);
-        f->fd = safe_fd(openat(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600));
+        f->fd = open_at(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
         if (f->fd >= 0)
             return fstat(f->fd, &st) == 0
                        ? MEMFILE_OK
@@ -338,7 +369,7 @@ int mf_io_file_open(const mf_mem *mem, const char *path, mf_io_access access, mf
     if (!f)
         return mf_fail_memory(err);
     f->mem = mem;
-    f->fd = f->directory = -1;
+    f->fd = f->before = f->directory = -1;
     f->io.functions = &file_functions;
     f->io.writable = access != MF_IO_READ;
     int rc = resolve(f, path, access != MF_IO_CREATE, err);
@@ -412,7 +443,7 @@ int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err)
         return mf_fail_memory(err);
     f->mem = old->mem;
     f->io.functions = &file_functions;
-    f->directory = -1;
+    f->before = f->directory = -1;
     f->fd = fcntl(old->fd, F_DUPFD_CLOEXEC, 3);
     if (f->fd < 0) {
         int rc = mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot open the file again");

@@ -208,7 +208,7 @@ static int list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
 int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
 {
     int rc = list(mf, filter, out);
-    return mf_handle_fall_back(mf, rc) ? list(mf, filter, out) : rc;
+    return mf_handle_fall_back(mf, &rc) ? list(mf, filter, out) : rc;
 }
 
 void memfile_cursor_close(memfile_cursor *c)
@@ -464,7 +464,7 @@ int memfile_cursor_next(memfile_cursor *c, const memfile_entry **out)
     if (c->given >= c->limit)
         return MEMFILE_DONE;
     int rc = next(c);
-    if (rc == MEMFILE_E_DAMAGED && mf_handle_fall_back(c->mf, rc)) {
+    if (rc == MEMFILE_E_DAMAGED && mf_handle_fall_back(c->mf, &rc)) {
         rc = resume(c);
         if (rc == MEMFILE_OK)
             rc = next(c);

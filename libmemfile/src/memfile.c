@@ -338,22 +338,25 @@ static int get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 }
 
 /* Damage to an index costs nothing: look again without it. */
-bool mf_handle_fall_back(memfile *mf, int rc)
+bool mf_handle_fall_back(memfile *mf, int *rc)
 {
-    return rc == MEMFILE_E_DAMAGED && !mf->store.state->blocks && mf->settings.strictness != MEMFILE_STRICT &&
-           !(mf->writer && mf_writer_active(mf->writer)) && mf_store_rebuild(&mf->store, false, &mf->error) == MEMFILE_OK;
+    if (*rc != MEMFILE_E_DAMAGED || mf->store.state->blocks || mf->settings.strictness == MEMFILE_STRICT ||
+        (mf->writer && mf_writer_active(mf->writer)))
+        return false;
+    *rc = mf_store_rebuild(&mf->store, false, &mf->error);
+    return *rc == MEMFILE_OK;
 }
 
 int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
 {
     int rc = get(mf, id, id_length, as_of, out);
-    return mf_handle_fall_back(mf, rc) ? get(mf, id, id_length, as_of, out) : rc;
+    return mf_handle_fall_back(mf, &rc) ? get(mf, id, id_length, as_of, out) : rc;
 }
 
 int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 {
     int rc = get_entry(mf, entry, out);
-    return mf_handle_fall_back(mf, rc) ? get_entry(mf, entry, out) : rc;
+    return mf_handle_fall_back(mf, &rc) ? get_entry(mf, entry, out) : rc;
 }
 
 /* ---- what is known of the file */

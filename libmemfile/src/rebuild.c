@@ -43,10 +43,12 @@ static int note_dictionary(rebuilding *r, const mf_segment *s, mf_slice head, mf
     uint8_t *content = (uint8_t *)mf_alloc(r->store->mem, s->raw_length);
     if (!content)
         return mf_fail_memory(r->err);
-    int rc = MEMFILE_OK;
-    if (s->raw_length > 0 && s->codec != MF_CODEC_ZSTD_DICTIONARY &&
-        mf_segment_content(s, stored, &r->store->compressor, NULL, content, &why) == MEMFILE_OK &&
-        mf_dictionary_id(content, s->raw_length) == id &&
+    int rc = MEMFILE_OK, sound = MEMFILE_E_DAMAGED;
+    if (s->raw_length > 0 && s->codec != MF_CODEC_ZSTD_DICTIONARY)
+        sound = mf_segment_content(s, stored, &r->store->compressor, NULL, content, &why);
+    if (sound == MEMFILE_E_MEMORY)
+        rc = mf_fail_memory(r->err);
+    if (sound == MEMFILE_OK && mf_dictionary_id(content, s->raw_length) == id &&
         (mf_dictionary_new(r->store->mem, content, s->raw_length, 0, &d) != MEMFILE_OK ||
          mf_store_add_dictionary(r->store, d) != MEMFILE_OK)) {
         mf_dictionary_free(d);
@@ -73,8 +75,11 @@ static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slic
     mf_cursor c = mf_cursor_of(head.data, head.length);
     uint64_t number = mf_get_varint_max(&c, MF_ENTRIES_MAX - 1), index = mf_get_varint_max(&c, MF_CHUNKS_MAX - 1);
     bool sound = mf_cursor_finished(&c) && s->raw_length > 0 && s->raw_length <= MF_CHUNK_LENGTH &&
-                 s->codec != MF_CODEC_ZSTD_DICTIONARY &&
-                 mf_segment_content(s, stored, &r->store->compressor, NULL, r->chunk, &why) == MEMFILE_OK;
+                 s->codec != MF_CODEC_ZSTD_DICTIONARY;
+    int rc = sound ? mf_segment_content(s, stored, &r->store->compressor, NULL, r->chunk, &why) : MEMFILE_OK;
+    if (rc == MEMFILE_E_MEMORY)
+        return mf_fail_memory(r->err);
+    sound = sound && rc == MEMFILE_OK;
     if (!sound || index != r->chunks || number != r->content || !r->in_content) {
         end_content(r);
         if (!sound || index != 0)
@@ -94,8 +99,9 @@ static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
 {
     mf_commit k;
     memfile_error why;
-    if (mf_commit_decode(&k, head, NULL, r->store->mem, s->offset, &why) != MEMFILE_OK)
-        return MEMFILE_OK;
+    int rc = mf_commit_decode(&k, head, NULL, r->store->mem, s->offset, &why);
+    if (rc != MEMFILE_OK)
+        return rc == MEMFILE_E_MEMORY ? mf_fail_memory(r->err) : MEMFILE_OK;
     r->state.commit_offset = s->offset;
     r->state.commit_length = mf_segment_total(s);
     r->state.number = k.number;
@@ -172,12 +178,17 @@ int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
         return mf_fail_memory(err);
     }
     mf_items_init(r->state.contents, st->mem);
-    if (mf_tail_find(st, size, &newest, &damage, &why) == MEMFILE_OK &&
-        mf_tail_counts(st, newest, size, &end, &why) != MEMFILE_OK)
+    int rc = mf_tail_find(st, size, &newest, &damage, &why);
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_counts(st, newest, size, &end, &why);
+    if (rc != MEMFILE_OK)
         end = size;
     if (all)
         end = size & ~(uint64_t)7;
-    int rc = mf_walk_open(&r->walk, st, end, err);
+    if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY)
+        *err = why;
+    else
+        rc = mf_walk_open(&r->walk, st, end, err);
     while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&r->walk, &g, err)) == MEMFILE_OK)
         rc = note_group(r, &g);
     mf_walk_close(&r->walk);

@@ -364,10 +364,11 @@ static int write_entries(recovery *c)
         mf_segment s;
         uint8_t *raw;
         rc = mf_store_segment(&c->new.new, at, 0, &s, &raw, c->err);
-        if (rc == MEMFILE_OK && mf_history_cursor_add(&c->rows, at) != MEMFILE_OK)
+        if (rc != MEMFILE_OK)
+            break;
+        mf_free(&c->mem, raw);
+        if (mf_history_cursor_add(&c->rows, at) != MEMFILE_OK)
             rc = no_memory(c);
-        if (rc == MEMFILE_OK)
-            mf_free(&c->mem, raw);
         at += mf_segment_total(&s);
     }
     if (rc == MEMFILE_OK)
@@ -386,8 +387,9 @@ static int write_entries(recovery *c)
         rc = mf_rewrite_entries_end(&c->new);
     if (rc == MEMFILE_OK) {
         rc = next_row(c); /* commits without entries at the end */
-        rc = rc == MEMFILE_DONE ? MEMFILE_OK
-                                : mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commits name more entries than there are");
+        if (rc == MEMFILE_OK)
+            rc = mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commits name more entries than there are");
+        rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
     }
     return rc;
 }
@@ -410,7 +412,7 @@ static int add_fates(void *context, uint64_t first, uint64_t end)
 
 /* ---- all of it */
 
-static int write_all(recovery *c, const char *output)
+static int write_all(recovery *c, const char *output, uint64_t *bytes)
 {
     mf_header header = c->image.header;
     mf_rewrite_end end = {0, 0, {0}, NULL, {0}};
@@ -434,6 +436,8 @@ static int write_all(recovery *c, const char *output)
     }
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_check(&c->new, c->fold.digest, NULL, NULL);
+    if (rc == MEMFILE_OK)
+        rc = c->new.new.io->functions->size(c->new.new.io, bytes, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_publish(c->new.new.io, NULL, c->err);
     mf_free(&c->mem, log);
@@ -462,9 +466,8 @@ static int conclude(recovery *c, memfile_recover_result *r)
     memcpy(r->history_digest, c->fold.digest, 32);
     r->same_history = !c->lossy && !r->damage.memory_unknown &&
                       memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
-    int rc = c->new.new.io->functions->size(c->new.new.io, &r->bytes_after, c->err);
-    if (rc != MEMFILE_OK || (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0))
-        return rc;
+    if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0)
+        return MEMFILE_OK;
     return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries and %llu commits are lost%s; the rest was recovered",
                    (unsigned long long)r->damage.lost_entries, (unsigned long long)r->damage.lost_commits,
                    r->damage.memory_unknown ? ", and the memory's id" : "");
@@ -480,6 +483,16 @@ static void free_all(recovery *c)
     mf_free(&c->mem, c->blocks);
     mf_free(&c->mem, c->commits);
     mf_free(&c->mem, c->broken);
+}
+
+/* DAMAGED would promise an output. What was sound a moment ago is not, or the new file is
+ * not what was written: that is the system's doing. */
+static int without_output(recovery *c, memfile_recover_result *r, int rc)
+{
+    memset(r, 0, sizeof *r);
+    if (rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED)
+        rc = c->err->code = MEMFILE_E_SYSTEM;
+    return rc;
 }
 
 int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
@@ -513,9 +526,11 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
     if (rc == MEMFILE_OK)
         rc = open_old(c, path);
     if (rc == MEMFILE_OK)
-        rc = write_all(c, output);
+        rc = write_all(c, output, &result->bytes_after);
     if (rc == MEMFILE_OK)
         rc = conclude(c, result);
+    else
+        rc = without_output(c, result, rc);
     free_all(c);
     mf_free(&mf_mem_default, c);
     return rc;

@@ -685,15 +685,25 @@ int mf_store_refresh(mf_store *st, uint64_t size, memfile_error *err)
 
 int mf_store_reload(mf_store *st, memfile_error *err)
 {
-    uint8_t memory[16];
-    memcpy(memory, st->header.memory_id, sizeof memory);
-    forget_all(st);
+    const mf_header header = st->header;
+    const uint32_t tag = st->tag;
+    uint8_t raw[MF_HEADER_LENGTH];
     uint64_t size;
+    memcpy(raw, st->header_raw, sizeof raw);
+    forget_all(st);
     int rc = look(st, true, &size, err);
-    if (rc == MEMFILE_OK)
-        rc = take_state(st, size, err);
-    if (rc == MEMFILE_OK && memcmp(memory, st->header.memory_id, sizeof memory) != 0)
+    if (rc == MEMFILE_OK && memcmp(header.memory_id, st->header.memory_id, sizeof header.memory_id) != 0)
         rc = mf_fail(err, MEMFILE_E_CONFLICT, MF_NOWHERE,
                      "another memory has been put in the place of the file that was opened");
+    if (rc == MEMFILE_OK)
+        rc = take_state(st, size, err);
+    st->io->functions->settle(st->io, rc == MEMFILE_OK);
+    if (rc != MEMFILE_OK) {
+        st->header = header;
+        st->tag = tag;
+        memcpy(st->header_raw, raw, sizeof raw);
+        st->ending_length = 0;
+        forget_all(st); /* what was looked at in the other file */
+    }
     return rc;
 }

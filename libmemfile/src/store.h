@@ -106,7 +106,8 @@ int mf_store_open(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_li
 void mf_store_close(mf_store *store);
 /* The file has `size` bytes now: finds its newest commit again. MEMFILE_DONE if nothing changed. */
 int mf_store_refresh(mf_store *store, uint64_t size, memfile_error *err);
-/* Drops everything known of the file and opens it anew; for a file that was replaced. */
+/* After reopen: opens the file that was put in the place of this one. On failure the store
+ * is as it was, of the old file. */
 int mf_store_reload(mf_store *store, memfile_error *err);
 
 /* rebuild.c: makes the state anew from what is sound, so that reading goes on.

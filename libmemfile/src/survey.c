@@ -166,13 +166,16 @@ static int verify(const char *path, const memfile_verify_options *options, memfi
     memfile_error why;
     bool unsure;
     int rc = first_pass(path, &kept, result, &unsure, err);
-    if (unsure && build_image(path, &image, &why) == MEMFILE_OK && (image.extent_count > 0 || !image.header_sound)) {
-        forget(&kept);
+    int built = unsure ? build_image(path, &image, &why) : MEMFILE_E_DAMAGED;
+    if (built == MEMFILE_E_SYSTEM || built == MEMFILE_E_MEMORY || built == MEMFILE_E_NOT_FOUND) {
+        *err = why; /* it could not be checked */
+        rc = built;
+    } else if (built == MEMFILE_OK && (image.extent_count > 0 || !image.header_sound)) {
         rc = check_image(path, &image, options, NULL, result, err);
     } else {
         pass_on(&kept);
-        forget(&kept);
     }
+    forget(&kept);
     mf_image_free(&image);
     return rc;
 }
@@ -193,5 +196,8 @@ int memfile_verify(const char *path, const memfile_verify_options *options, memf
     mf_error_clear(error);
     if (!mf_digest_start())
         return mf_fail(error, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium could not be started");
-    return verify(path, &o, result, error);
+    int rc = verify(path, &o, result, error);
+    if (rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED && rc != MEMFILE_E_DAMAGED)
+        memset(result, 0, sizeof *result);
+    return rc;
 }

@@ -95,6 +95,12 @@ int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, 
     return rc;
 }
 
+/* Does the error speak of the file, so that looking goes on, rather than of us? */
+static bool is_class_of_file(int rc)
+{
+    return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED;
+}
+
 /* ---- looking back */
 
 #define ENCLOSING_MAX (MF_SEGMENT_HEADER_LENGTH + (uint64_t)MF_STORED_LENGTH_MAX + MF_TRAILER_LENGTH)
@@ -110,38 +116,52 @@ typedef struct scan {
 } scan;
 
 /* Groups hold no commits, so looking at all of them reads the window once. */
-static bool counts_in_scan(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t size)
+static int counts_in_scan(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t size,
+                          bool *counts, memfile_error *err)
 {
     mf_slice head, stored;
     mf_commit k;
     memfile_error why;
     uint64_t end;
-    return s->type == MF_TYPE_COMMIT && mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
-           mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why) == MEMFILE_OK &&
-           k.group_length <= s->offset - sc->commit_end &&
-           mf_tail_counts(st, s->offset, size, &end, &why) == MEMFILE_OK;
+    *counts = false;
+    if (s->type != MF_TYPE_COMMIT || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
+        return MEMFILE_OK;
+    int rc = mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why);
+    if (rc == MEMFILE_OK && k.group_length > s->offset - sc->commit_end)
+        return MEMFILE_OK;
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_counts(st, s->offset, size, &end, &why);
+    *counts = rc == MEMFILE_OK;
+    if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY) {
+        *err = why;
+        return rc;
+    }
+    return MEMFILE_OK;
 }
 
 /* Is this a VOID of bytes that are there, with the last commit that counts among them? */
-static bool voids_counted(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t *budget)
+static int voids_counted(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t *budget,
+                         bool *yes, memfile_error *err)
 {
     mf_slice head, stored;
     mf_buffer scratch;
     const uint8_t *bytes;
     memfile_error why;
+    *yes = false;
     if (s->type != MF_TYPE_VOID || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK || head.length != 16)
-        return false;
+        return MEMFILE_OK;
     uint64_t length = mf_load64(head.data);
     if (length > s->offset - MF_HEADER_LENGTH || s->offset - length > sc->counted)
-        return false;
-    if (length > *budget)
-        return true; /* too much to look at: believed */
+        return MEMFILE_OK;
+    *yes = length > *budget; /* too much to look at: believed */
+    if (*yes)
+        return MEMFILE_OK;
     *budget -= length;
     mf_buffer_init(&scratch, st->mem);
-    bool yes = mf_tail_bytes(st, s->offset - length, (size_t)length, &scratch, &bytes, &why) == MEMFILE_OK &&
-               mf_checksum(bytes, (size_t)length) == mf_load64(head.data + 8);
+    int rc = mf_tail_bytes(st, s->offset - length, (size_t)length, &scratch, &bytes, err);
+    *yes = rc == MEMFILE_OK && mf_checksum(bytes, (size_t)length) == mf_load64(head.data + 8);
     mf_buffer_free(&scratch);
-    return yes;
+    return rc;
 }
 
 static void note_header(scan *sc, uint64_t at, uint8_t type, uint64_t previous)
@@ -184,11 +204,15 @@ static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, me
             total = mf_segment_total(&s);
         bool whole = total > 0 && total <= size - at && total <= budget && mf_segment_check(&s, raw, &why) == MEMFILE_OK;
         budget -= total < budget ? total : budget;
-        bool stale = previous < out->counted && !(whole && voids_counted(st, out, &s, raw, &budget));
+        bool stale = previous < out->counted, voids = false, counts = false;
+        if (stale && whole)
+            rc = voids_counted(st, out, &s, raw, &budget, &voids, err);
+        stale = stale && !voids;
         if (!stale)
             note_header(out, at, raw[4], previous);
-        if (!stale && whole && (s.flags & MF_FLAG_COMMIT)) {
-            if (counts_in_scan(st, out, &s, raw, size))
+        if (rc == MEMFILE_OK && !stale && whole && (s.flags & MF_FLAG_COMMIT)) {
+            rc = counts_in_scan(st, out, &s, raw, size, &counts, err);
+            if (counts)
                 out->counted = at;
             out->commit_end = at + total;
         }
@@ -249,9 +273,12 @@ static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *dama
     uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
     if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - start) {
         /* The commit itself is sound: then it is its group that is not. */
-        bool whole = sound_segment(st, size - length, size, &s, &scratch, &raw, &why) == MEMFILE_OK;
-        uint64_t from = whole ? group_start(st, &s, raw, start) : size - length;
-        rc = has_zero_sector(st, from, size, &zero, err);
+        int sound = sound_segment(st, size - length, size, &s, &scratch, &raw, &why);
+        uint64_t from = sound == MEMFILE_OK ? group_start(st, &s, raw, start) : size - length;
+        if (sound == MEMFILE_E_SYSTEM || sound == MEMFILE_E_MEMORY)
+            *err = why, rc = sound;
+        if (rc == MEMFILE_OK)
+            rc = has_zero_sector(st, from, size, &zero, err);
         *damage = rc == MEMFILE_OK && !zero;
     }
     mf_buffer_free(&scratch);
@@ -320,11 +347,6 @@ static int judge(mf_store *st, uint64_t end, uint64_t newest, const scan *sc, ui
     if (rc == MEMFILE_OK && !*damage)
         rc = judge_segments(st, start, size, damage, err);
     return rc;
-}
-
-static bool is_class_of_file(int rc)
-{
-    return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED;
 }
 
 int mf_tail_find(mf_store *st, uint64_t size, uint64_t *commit_offset, bool *damage, memfile_error *err)

@@ -779,9 +779,15 @@ static int find_end(mf_verify *v, uint64_t *end, bool *damage)
     mf_verify_find_error(v, &why, 0);
     *end = size;
     *damage = false;
-    if (size >= MF_HEADER_LENGTH + MF_SEGMENT_HEADER_LENGTH &&
-        mf_tail_find(&v->store, size, &newest, damage, &why) == MEMFILE_OK)
-        mf_tail_counts(&v->store, newest, size, end, &why);
+    if (size >= MF_HEADER_LENGTH + MF_SEGMENT_HEADER_LENGTH) {
+        rc = mf_tail_find(&v->store, size, &newest, damage, &why);
+        if (rc == MEMFILE_OK)
+            rc = mf_tail_counts(&v->store, newest, size, end, &why);
+        if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY) {
+            *v->err = why;
+            return rc;
+        }
+    }
     v->store.readable_end = *end;
     return MEMFILE_OK;
 }

@@ -182,6 +182,8 @@ int mf_batch_begin(mf_writer *w, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = ready_chain(w, err);
     const mf_state *s = &w->store->committed;
+    if (rc == MEMFILE_OK && s->file_size < size) /* nobody else writes: what could not be read must not be written over */
+        rc = mf_fail(err, MEMFILE_E_SYSTEM, s->file_size, "the file could not be read to its end; nothing was written");
     if (rc == MEMFILE_OK && s->file_size > s->end && s->unfinished_is_damage &&
         w->settings->strictness != MEMFILE_SALVAGE)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, s->end,
