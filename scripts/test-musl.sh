@@ -7,7 +7,7 @@ skip() {
   echo "musl: not tested: $*"
   exit 77
 }
-MEMFILE_EXTRA_PACKAGES="musl-tools dpkg-dev autoconf automake libtool linux-libc-dev" scripts/install-dependencies.sh tool || skip "no musl-tools here"
+MEMFILE_EXTRA_PACKAGES="python3 file musl-tools dpkg-dev autoconf automake libtool linux-libc-dev" scripts/install-dependencies.sh tool || skip "no musl-tools here"
 root=$PWD/build-roots/musl
 rc=0
 scripts/musl-dependencies.sh "$root" || rc=$?

@@ -162,6 +162,7 @@ static bool seen_add(uint64_t key)
 
 /* ---- telling */
 
+__attribute__((format(printf, 2, 3)))
 static void report(const char *id, const char *format, ...)
 {
     char why[640];
@@ -512,6 +513,7 @@ typedef struct verdict {
     char why[640];
 } verdict;
 
+__attribute__((format(printf, 2, 3)))
 static bool wrong(verdict *v, const char *format, ...)
 {
     va_list list;

@@ -112,6 +112,7 @@ static void end(work *w)
     w->draft = NULL;
 }
 
+__attribute__((format(printf, 2, 3)))
 static void fail_work(work *w, const char *format, ...)
 {
     va_list list;
@@ -319,7 +320,7 @@ static void compact(work *w, const char *output)
     else if (output)
         disk_mark(w->disk, MARK_OUTPUT, newest);
     else
-        disk_mark(w->disk, MARK_REPLACED, (uint64_t)disk_find(&w->disk->names, CRASH_PATH + 1));
+        disk_mark(w->disk, MARK_REPLACED, (uint64_t)disk_find(&w->disk->names, &CRASH_PATH[1]));
 }
 
 static void recover(work *w)
