@@ -440,7 +440,7 @@ typedef struct memfile_recover_options {
 } memfile_recover_options;
 
 #define MEMFILE_RECOVER_OPTIONS_INIT \
-    { sizeof(memfile_recover_options), 1, 9, NULL, NULL, NULL, NULL }
+    { sizeof(memfile_recover_options), 1, 12, NULL, NULL, NULL, NULL }
 
 typedef struct memfile_recover_result {
     memfile_verify_result damage; /* of the damaged file, as memfile_verify tells it */
