@@ -27,22 +27,28 @@ void mf_digest(uint8_t out[MF_DIGEST_LENGTH], mf_label label, const void *data, 
                                              personal[label]);
 }
 
+/* libsodium's state is aligned to 64 bytes, which no allocator promises: it is worked on in a
+ * copy that is. */
 void mf_digest_begin(mf_digest_stream *stream, mf_label label)
 {
-    crypto_generichash_blake2b_init_salt_personal((crypto_generichash_blake2b_state *)(void *)stream->opaque, NULL, 0,
-                                                  MF_DIGEST_LENGTH, NULL, personal[label]);
+    crypto_generichash_blake2b_state state;
+    crypto_generichash_blake2b_init_salt_personal(&state, NULL, 0, MF_DIGEST_LENGTH, NULL, personal[label]);
+    memcpy(stream->opaque, &state, sizeof state);
 }
 
 void mf_digest_add(mf_digest_stream *stream, const void *data, size_t length)
 {
-    crypto_generichash_blake2b_update((crypto_generichash_blake2b_state *)(void *)stream->opaque,
-                                      (const unsigned char *)data, length);
+    crypto_generichash_blake2b_state state;
+    memcpy(&state, stream->opaque, sizeof state);
+    crypto_generichash_blake2b_update(&state, (const unsigned char *)data, length);
+    memcpy(stream->opaque, &state, sizeof state);
 }
 
 void mf_digest_end(mf_digest_stream *stream, uint8_t out[MF_DIGEST_LENGTH])
 {
-    crypto_generichash_blake2b_final((crypto_generichash_blake2b_state *)(void *)stream->opaque, out,
-                                     MF_DIGEST_LENGTH);
+    crypto_generichash_blake2b_state state;
+    memcpy(&state, stream->opaque, sizeof state);
+    crypto_generichash_blake2b_final(&state, out, MF_DIGEST_LENGTH);
 }
 
 void mf_system_random(void *out, size_t length)

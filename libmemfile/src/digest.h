@@ -26,9 +26,9 @@ bool mf_digest_start(void);
 
 void mf_digest(uint8_t out[MF_DIGEST_LENGTH], mf_label label, const void *data, size_t length);
 
-/* The same over pieces; 64-byte aligned opaque state. */
+/* The same over pieces. */
 typedef struct mf_digest_stream {
-    _Alignas(64) unsigned char opaque[384];
+    uint64_t opaque[48];
 } mf_digest_stream;
 void mf_digest_begin(mf_digest_stream *stream, mf_label label);
 void mf_digest_add(mf_digest_stream *stream, const void *data, size_t length);
