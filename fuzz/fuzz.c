@@ -1,0 +1,215 @@
+/* fuzz: files, environment, failure, and the limit of memory. */
+#include "fuzz.h"
+
+#include <dirent.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "digest.h"
+
+#define NAMES_MAX 16
+
+static char folder[256];
+static pid_t folder_owner;
+
+void fuzz_fail(const char *file, int line, const char *condition, const char *format, ...)
+{
+    va_list arguments;
+    fprintf(stderr, "%s:%d: does not hold: %s\n  ", file, line, condition);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n");
+    abort();
+}
+
+void *fuzz_alloc(size_t size)
+{
+    void *p = malloc(size + 1);
+    if (!p)
+        abort();
+    return p;
+}
+
+uint8_t *fuzz_copy(const void *data, size_t size)
+{
+    uint8_t *copy = (uint8_t *)malloc(size ? size : 1);
+    if (!copy)
+        abort();
+    if (size)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+/* ---- input */
+
+uint8_t fuzz_u8(fuzz_input *in)
+{
+    if (in->left == 0)
+        return 0;
+    in->left--;
+    return *in->at++;
+}
+
+uint32_t fuzz_u16(fuzz_input *in)
+{
+    uint32_t low = fuzz_u8(in);
+    return low | (uint32_t)fuzz_u8(in) << 8;
+}
+
+mf_slice fuzz_bytes(fuzz_input *in, size_t most)
+{
+    size_t n = in->left < most ? in->left : most;
+    mf_slice s = mf_slice_of(in->at, n);
+    in->at += n;
+    in->left -= n;
+    return s;
+}
+
+/* ---- environment */
+
+static uint64_t random_state = 1;
+static int64_t clock_us = 1750000000000000;
+
+static int64_t now_us(void *context)
+{
+    (void)context;
+    return clock_us += 1000;
+}
+
+static void fill_random(void *context, void *out, size_t length)
+{
+    (void)context;
+    for (size_t i = 0; i < length; i++) {
+        random_state ^= random_state << 13;
+        random_state ^= random_state >> 7;
+        random_state ^= random_state << 17;
+        ((uint8_t *)out)[i] = (uint8_t)(random_state >> 32);
+    }
+}
+
+const memfile_environment fuzz_environment = {now_us, fill_random, NULL};
+
+void fuzz_environment_reset(uint64_t seed)
+{
+    random_state = seed * 2654435761u + 88172645463325252u;
+    clock_us = 1750000000000000;
+}
+
+/* ---- files */
+
+static void clean_up(void)
+{
+    DIR *d = getpid() == folder_owner ? opendir(folder) : NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d)) != NULL) {
+        char path[sizeof folder + 256 + 1];
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (e->d_name[0] != '.')
+            unlink(path);
+    }
+    if (d) {
+        closedir(d);
+        rmdir(folder);
+    }
+}
+
+static void make_folder(void)
+{
+    const char *base = getenv("TMPDIR");
+    if (!base)
+        base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(folder, sizeof folder, "%s/memfile-fuzz-XXXXXX", base);
+    if (!mkdtemp(folder))
+        fuzz_fail(__FILE__, __LINE__, "mkdtemp", "no folder %s can be made", folder);
+    folder_owner = getpid();
+    atexit(clean_up);
+}
+
+const char *fuzz_path(const char *name)
+{
+    static struct {
+        const char *name;
+        char path[sizeof folder + 32];
+    } paths[NAMES_MAX];
+    int i = 0;
+    if (folder_owner != getpid()) { /* a fork server's child has one of its own */
+        make_folder();
+        memset(paths, 0, sizeof paths);
+    }
+    while (i < NAMES_MAX - 1 && paths[i].name && strcmp(paths[i].name, name) != 0)
+        i++;
+    paths[i].name = name;
+    snprintf(paths[i].path, sizeof paths[i].path, "%s/%.30s", folder, name);
+    return paths[i].path;
+}
+
+void fuzz_write(const char *path, const void *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
+        fuzz_fail(__FILE__, __LINE__, "fwrite", "%s cannot be written", path);
+}
+
+uint8_t *fuzz_read(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f || fseek(f, 0, SEEK_END) != 0)
+        fuzz_fail(__FILE__, __LINE__, "fopen", "%s cannot be read", path);
+    *size = (size_t)ftell(f);
+    rewind(f);
+    uint8_t *bytes = (uint8_t *)fuzz_alloc(*size);
+    if (fread(bytes, 1, *size, f) != *size)
+        fuzz_fail(__FILE__, __LINE__, "fread", "%s cannot be read", path);
+    fclose(f);
+    return bytes;
+}
+
+bool fuzz_exists(const char *path)
+{
+    struct stat s;
+    return lstat(path, &s) == 0;
+}
+
+void fuzz_remove(const char *path)
+{
+    unlink(path);
+}
+
+/* ---- memory: 256 MiB at once are too much for any input under 64 KiB */
+
+#ifdef FUZZ_MEMORY_HOOKS
+#include <sanitizer/allocator_interface.h>
+
+#define LIVE_MAX ((size_t)256 << 20)
+
+static size_t live_bytes;
+
+static void on_malloc(const volatile void *p, size_t size)
+{
+    (void)p;
+    live_bytes += size;
+    if (live_bytes > LIVE_MAX)
+        fuzz_fail(__FILE__, __LINE__, "live_bytes <= LIVE_MAX", "%zu bytes are allocated at once, now %zu more",
+                  live_bytes, size);
+}
+
+static void on_free(const volatile void *p)
+{
+    size_t size = p ? __sanitizer_get_allocated_size(p) : 0;
+    live_bytes -= size < live_bytes ? size : live_bytes;
+}
+#endif
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+#ifdef FUZZ_MEMORY_HOOKS
+    __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+#endif
+    if (!mf_digest_start())
+        abort();
+    return 0;
+}
