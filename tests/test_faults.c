@@ -286,6 +286,7 @@ static const char *current_case(void);
 static bool lock_is_kept(void);
 static long failures, injections;
 
+__attribute__((format(printf, 1, 2)))
 static void bad(const char *format, ...)
 {
     va_list arguments;
@@ -299,6 +300,7 @@ static void bad(const char *format, ...)
     fflush(stdout);
 }
 
+__attribute__((format(printf, 2, 3)))
 static void wrong(world *w, const char *format, ...)
 {
     va_list arguments;
