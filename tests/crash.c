@@ -80,6 +80,7 @@ typedef struct recording {
     char id[128];         /* of what led here */
     size_t start;         /* first crash point */
     earlier lost, cut;    /* by the last loss of power; by the last kill */
+    const struct recording *from; /* that this one goes on after */
     unsigned tries;
     uint64_t seed;
     int depth;
@@ -537,16 +538,18 @@ static bool begins_with(const disk_bytes *whole, const uint8_t *bytes, uint64_t 
 static bool committed_bytes_agree(const recording *r, const state_file *f, uint64_t end, verdict *v, bool garbage,
                                   uint64_t *most)
 {
-    const earlier *const before[] = {&r->lost, &r->cut};
     v->model = &r->model;
     if (begins_with(&r->disk.file[f->file], f->bytes, end))
         return true;
-    for (int i = 0; garbage && i < 2; i++)
-        if (begins_with(&before[i]->bytes, f->bytes, end)) {
-            v->model = before[i]->model;
-            *most = before[i]->begun;
-            return true;
-        }
+    for (; garbage && r; r = r->from) {
+        const earlier *const before[] = {&r->lost, &r->cut};
+        for (int i = 0; i < 2; i++)
+            if (before[i]->model && begins_with(&before[i]->bytes, f->bytes, end)) {
+                v->model = before[i]->model;
+                *most = before[i]->begun;
+                return true;
+            }
+    }
     return false;
 }
 
@@ -743,6 +746,7 @@ static recording *record_after_loss(const recording *from, const disk_view *view
                                     const char *id)
 {
     recording *r = recording_new(id, from->depth + 1, from->tries / 4 + 1);
+    r->from = from;
     r->garbage = may_look_damaged(from, s);
     boot(&r->disk, s, true);
     if (s->of[MAIN].there) {
@@ -788,6 +792,7 @@ static void copy_disk(disk *to, const disk *from)
 static recording *record_after_kill(const recording *from, size_t event, size_t part, const char *id)
 {
     recording *r = recording_new(id, from->depth + 1, from->tries / 4 + 1);
+    r->from = from;
     demand d = demand_at(from, event);
     state s;
     verdict v;
