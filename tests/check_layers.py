@@ -16,7 +16,7 @@ belongs = {"io_posix": "io", "block_read": "block", "block_write": "block", "his
            "writer_commit": "writer", "writer_dictionary": "writer", "writer_index": "writer", "writer_keys": "writer", "batch": "writer", "memfile": "handle", "entry": "handle", "list": "handle", "verify": "handle",
            "verify_block": "handle", "verify_index": "handle",
            "compact": "handle", "rewrite": "handle", "survey": "handle", "recover": "handle"}
-owners = {"zstd.h": {"compress.c"}, "zdict.h": {"compress.c"}, "xxhash.h": {"checksum.c"}, "sodium.h": {"digest.c"},
+owners = {"zstd.h": {"compress.c"}, "zdict.h": {"compress.c"}, "xxhash.h": {"checksum.c"}, "sodium.h": {"digest.c", "keyfile.c"},
           "pthread.h": {"pool.c"}, "unistd.h": {"io_posix.c"}, "fcntl.h": {"io_posix.c"}, "errno.h": {"io_posix.c"},
           "sys/stat.h": {"io_posix.c"}, "time.h": {"io_posix.c"}}
 bad = []

@@ -94,6 +94,69 @@ typedef struct memfile_environment {
     void *context;
 } memfile_environment;
 
+/* -------------------------------------------------------------------- keys */
+
+/* A secret key, in guarded memory that is wiped when it is freed. It is never
+ * changed after it was made: several threads may use it at once. Nobody but its
+ * owner should hold its text; its public key may be shown to anybody. */
+typedef struct memfile_key memfile_key;
+
+typedef enum memfile_key_kind {
+    MEMFILE_RECIPIENT = 1, /* X25519: opens what was sealed for its public key */
+    MEMFILE_SIGNER = 2     /* Ed25519: signs commits */
+} memfile_key_kind;
+
+#define MEMFILE_PUBLIC_SIZE 54    /* bytes of a public key as text, with its NUL */
+#define MEMFILE_KEY_TEXT_SIZE 144 /* at least those of a secret one */
+
+/* What a secret key is locked with. More passes or memory make guessing dearer, and
+ * each use slower: the default takes most of a second and 256 MiB. */
+typedef struct memfile_lock {
+    const char *passphrase;    /* 1 byte or more, any bytes; not kept */
+    size_t passphrase_length;
+    uint32_t passes;           /* of Argon2id; 1 to 10 */
+    uint32_t memory_kib;       /* 8 to 1,048,576 */
+} memfile_lock;
+
+#define MEMFILE_LOCK_INIT \
+    { NULL, 0, 3, 262144 }
+
+/* A new key from the system's randomness. To be freed with memfile_key_free. MEMORY. */
+MEMFILE_API int memfile_key_generate(memfile_key_kind kind, memfile_key **out, memfile_error *error);
+
+/* The key in `text`, the content of a key file: one line MFR1-... or MFS1-...; lines
+ * that are empty or begin with # are passed over. passphrase (may be NULL) is used if
+ * the key is locked. KEY: it is locked and no passphrase was given, or the passphrase is
+ * wrong or the line was changed, which cannot be told apart. LIMIT: its costs are over
+ * those of memfile_lock; they were not run. INVALID: no key. MEMORY: also when there is
+ * none for the passphrase. */
+MEMFILE_API int memfile_key_read(const char *text, size_t length, const char *passphrase, size_t passphrase_length,
+                                 memfile_key **out, memfile_error *error);
+/* 1: `text` holds a key that is locked under a passphrase, else 0. */
+MEMFILE_API int memfile_key_is_locked(const char *text, size_t length);
+
+/* The key as one line without line feed, NUL-terminated, locked if `lock` is not NULL.
+ * It is a secret: memfile_wipe it. INVALID: an empty passphrase, or costs that are too
+ * low; LIMIT: too high. MEMORY. */
+MEMFILE_API int memfile_key_write(const memfile_key *key, const memfile_lock *lock, char out[MEMFILE_KEY_TEXT_SIZE],
+                                  memfile_error *error);
+
+MEMFILE_API memfile_key_kind memfile_key_kind_of(const memfile_key *key);
+/* Its public key as text, NUL-terminated: mfr1-... or mfs1-... */
+MEMFILE_API void memfile_key_public(const memfile_key *key, char out[MEMFILE_PUBLIC_SIZE]);
+/* Wipes and frees. */
+MEMFILE_API void memfile_key_free(memfile_key *key);
+
+/* The 32 bytes of a public key and which kind it is. INVALID: not one, whole and
+ * unchanged, or a point that protects nothing (of low order). */
+MEMFILE_API int memfile_public_parse(const char *text, size_t length, memfile_key_kind *kind, uint8_t out[32],
+                                     memfile_error *error);
+/* And back. */
+MEMFILE_API void memfile_public_print(memfile_key_kind kind, const uint8_t bytes[32], char out[MEMFILE_PUBLIC_SIZE]);
+
+/* Overwrites a secret; no compiler leaves it out. */
+MEMFILE_API void memfile_wipe(void *data, size_t length);
+
 /* -------------------------------------------------------------- open, close */
 
 typedef struct memfile memfile;

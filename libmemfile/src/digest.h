@@ -1,5 +1,5 @@
 /* digest: BLAKE2b and what is built on it: tree hashes and salts. SPEC 1.7, 8.
- * The only file that knows libsodium (sealing will be its neighbour). */
+ * keyfile is the other file that knows libsodium. */
 #ifndef MF_DIGEST_H
 #define MF_DIGEST_H
 
@@ -10,7 +10,7 @@
 #define MF_DIGEST_LENGTH 32
 #define MF_SALT_LENGTH 16
 
-/* Personalisations of SPEC 8. */
+/* Personalisations of SPEC 8 and 20.11. */
 typedef enum mf_label {
     MF_LABEL_LEAF,
     MF_LABEL_NODE,
@@ -18,7 +18,8 @@ typedef enum mf_label {
     MF_LABEL_STORE,
     MF_LABEL_BYTES,
     MF_LABEL_CHUNK,
-    MF_LABEL_PART
+    MF_LABEL_PART,
+    MF_LABEL_KEY
 } mf_label;
 
 /* Must have returned true once in the process before anything else here. */
