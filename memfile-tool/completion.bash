@@ -1,8 +1,8 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info verify recover compact help version"
-    local flags=" --json --pin --data --reverse --all --quick --help -h " options="" files=1
+    local verbs="init import export put get list log info verify recover compact keygen help version"
+    local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
@@ -20,6 +20,7 @@ _memfile_tool() {
         verify) options="--quick --threads --json" ;;
         recover) options="--threads --json" files=2 ;;
         compact) options="--output --level --threads --wait --json" ;;
+        keygen) options="--sign --passphrase --passphrase-file --passphrase-fd --json" ;;
         version) options="--json" files=0 ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur"); return ;;
         *) return ;;
@@ -35,7 +36,7 @@ _memfile_tool() {
     if [[ $prev == --* && $flags != *" $prev "* ]]; then
         case $prev in
             --kind) mapfile -t COMPREPLY < <(compgen -P "$before" -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur") ;;
-            --output) _memfile_tool_files ;;
+            --output|--passphrase-file) _memfile_tool_files ;;
         esac
         return
     fi

@@ -5,10 +5,10 @@ local option= word=
 integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
   put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds'
-  verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' help:'say what a verb does' version:'print the version')
+  verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
 kinds=(note message event fact preference identity instruction constraint decision approval task action summary
   document entity relation checkpoint)
-flags=(--json --pin --data --reverse --all --quick --help -h)
+flags=(--json --pin --data --reverse --all --quick --sign --passphrase --help -h)
 if (( CURRENT == 2 )); then
   _describe verb verbs
   return
@@ -25,6 +25,7 @@ case $words[2] in
   verify) options=(--quick --threads --json) ;;
   recover) options=(--threads --json) files=2 ;;
   compact) options=(--output --level --threads --wait --json) ;;
+  keygen) options=(--sign --passphrase --passphrase-file --passphrase-fd --json) ;;
   version) options=(--json) files=0 ;;
   help) _describe verb verbs; return ;;
 esac
@@ -36,7 +37,7 @@ elif [[ $words[CURRENT-1] == --* && $words[CURRENT-1] != *=* && ${flags[(Ie)$wor
 fi
 case $option in
   --kind) compadd -- $kinds; return ;;
-  --output) _files; return ;;
+  --output|--passphrase-file) _files; return ;;
   ?*) return 1 ;; # values that only the user knows
 esac
 if [[ $PREFIX == -* ]]; then

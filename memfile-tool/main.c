@@ -13,9 +13,19 @@
 #define WAIT {"wait", "SECONDS", "How long to wait for another writer (default 10)", false}
 #define AS_OF {"as-of", "COMMIT", "As of a commit: its number or the beginning of its digest", false}
 
+#define PASSPHRASE(what)                                                                                               \
+    {"passphrase", NULL, what ", asked for at the terminal", false},                                                   \
+        {"passphrase-file", "FILE", "The same, read from a file; one line end is taken off", false},                   \
+        {"passphrase-fd", "N", "The same, read from a file descriptor", false}
+
 static const option no_options[] = {END};
 static const option json_only[] = {AS_JSON, END};
 static const option init_options[] = {AUTHOR, AS_JSON, END};
+static const option keygen_options[] = {
+    {"sign", NULL, "A key that signs commits; without it one that opens sealed files", false},
+    PASSPHRASE("Lock the key under a passphrase"),
+    AS_JSON,
+    END};
 static const option import_options[] = {
     {"batch", "N", "Commit after so many lines (default: one commit for all)", false},
     THREADS("Threads that compress"),
@@ -119,6 +129,11 @@ const verb verbs[] = {
      "bytes are others. The new file is verified before it takes the old one's place.\n\n"
      "Example:\n  memfile-tool compact agent.memfile --output small.memfile\n",
      compact_options, 1, 1, run_compact, false},
+    {"keygen", "FILE", "Make a secret key and print its public key",
+     "FILE is new, a line of text, for its owner alone (0600); whoever reads it has the key,\n"
+     "unless it is locked under a passphrase. There is no other copy: keep one.\n\n"
+     "Example:\n  memfile-tool keygen --sign signing.key\n",
+     keygen_options, 1, 1, run_keygen, false},
     {"help", "[VERB]", "Say what a verb does", "", no_options, 0, 1, run_help, false},
     {"version", "", "Print the version", "", json_only, 0, 0, run_version, false},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, false}};
@@ -211,6 +226,9 @@ int main(int argc, char **argv)
         print_verb(v);
         return finish_output(EXIT_DONE);
     }
+    rc = secrets_load(&a, v->run == run_keygen);
+    if (rc != EXIT_DONE)
+        return rc;
 #ifndef MEMFILE_SANITIZE /* a leak check at exit reads /proc and stops threads */
     if (v->only_reads) {
         text_prepare();

@@ -135,6 +135,18 @@ bool write_options(const args *a, memfile_options *out);
 /* a/b/c to names in `storage`; 0 when there is none, or more than 32 */
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size);
 
+/* ---- secrets (secret.c) */
+
+/* Reads what --passphrase, --passphrase-file, --passphrase-fd, --identity (or MEMFILE_IDENTITY) and --sign-with
+ * name, as far as the verb has them; setting: a passphrase is a new one, a terminal asks for it twice. main calls
+ * it before the sandbox. EXIT_KEY, EXIT_SYSTEM or EXIT_USAGE with a message. All is wiped when the process ends. */
+int secrets_load(const args *a, bool setting);
+void secrets_wipe(void);
+/* Each NULL when it was not given; owned by secret.c. */
+const char *secret_passphrase(size_t *length);
+const memfile_key *secret_identity(void); /* a recipient's */
+const memfile_key *secret_signer(void);
+
 /* sandbox.c: gives up all but reading the file at `path`; says which walls the kernel had. */
 #define SANDBOX_FILES 1u /* Landlock */
 #define SANDBOX_CALLS 2u /* seccomp */
@@ -148,6 +160,7 @@ typedef struct findings {
 void findings_show(void *context, const memfile_finding *finding);
 
 int run_init(struct args *a);
+int run_keygen(struct args *a);
 int run_import(struct args *a);
 int run_export(struct args *a);
 int run_put(struct args *a);

@@ -1,0 +1,306 @@
+/* secret: passphrases and keys. They come from a terminal, a file or a descriptor, never from an argument or
+ * the environment, are read once before the sandbox is closed, and are wiped when the process ends. */
+#define _DEFAULT_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define PASSPHRASE_MAX 1024u
+#define KEY_FILE_MAX 65536u
+
+typedef struct passphrase {
+    char text[PASSPHRASE_MAX + 3]; /* room for a line's end, and to see that there is more */
+    size_t length;
+    bool given;
+} passphrase;
+
+static passphrase of_file; /* --passphrase...: the memfile's, or of the key that is asked for */
+static memfile_key *identity, *signer;
+
+static void wipe(passphrase *p)
+{
+    memfile_wipe(p, sizeof *p);
+}
+
+void secrets_wipe(void)
+{
+    wipe(&of_file);
+    memfile_key_free(identity);
+    memfile_key_free(signer);
+    identity = signer = NULL;
+}
+
+/* Called before the first secret is read. */
+static void protect(void)
+{
+    static bool done;
+    struct rlimit none = {0, 0};
+    if (done)
+        return;
+    done = true;
+    setrlimit(RLIMIT_CORE, &none);
+    atexit(secrets_wipe);
+}
+
+/* ---- terminal */
+
+static struct termios before; /* as the terminal is to be left */
+static int terminal = -1;
+
+static void restore(int number)
+{
+    tcsetattr(terminal, TCSAFLUSH, &before);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static const int ends[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP};
+#define ENDS (sizeof ends / sizeof *ends)
+
+/* One line without echo. A signal that ends the process leaves the terminal as it was. */
+static ssize_t ask(const char *prompt, const char *about, char *out, size_t size)
+{
+    struct termios quiet = before;
+    struct sigaction action = {.sa_handler = restore}, old[ENDS];
+    sigset_t stop, mask;
+    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP); /* no shell gets it without echo */
+    sigprocmask(SIG_BLOCK, &stop, &mask);
+    for (size_t i = 0; i < ENDS; i++)
+        sigaction(ends[i], &action, &old[i]);
+    tcsetattr(terminal, TCSAFLUSH, &quiet);
+    dprintf(terminal, "%s", prompt);
+    if (about) {
+        char name[256], last = '\0';
+        snprintf(name, sizeof name, "%s", about);
+        tame(name, strlen(name), false, &last);
+        dprintf(terminal, " '%s'", name);
+    }
+    dprintf(terminal, ": ");
+    ssize_t n = read(terminal, out, size);
+    int error = errno;
+    dprintf(terminal, "\n");
+    tcsetattr(terminal, TCSAFLUSH, &before);
+    for (size_t i = 0; i < ENDS; i++)
+        sigaction(ends[i], &old[i], NULL);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    errno = error;
+    return n;
+}
+
+/* Takes one line's end off and checks the length; `where` names the source. */
+static int finish(passphrase *p, size_t length, const char *where)
+{
+    if (length && p->text[length - 1] == '\n')
+        length -= 1 + (length > 1 && p->text[length - 2] == '\r');
+    if (length == 0)
+        return usage_error("the passphrase %s is empty", where), EXIT_KEY;
+    if (length > PASSPHRASE_MAX)
+        return usage_error("the passphrase %s has more than %u bytes", where, PASSPHRASE_MAX), EXIT_KEY;
+    p->length = length;
+    p->given = true;
+    return EXIT_DONE;
+}
+
+/* `about` (may be NULL) names what it is for; confirm: it is being set, and asked for twice. */
+static int ask_passphrase(passphrase *p, const char *about, bool confirm)
+{
+    int code = EXIT_DONE;
+    protect();
+    terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (terminal < 0 || tcgetattr(terminal, &before) != 0) {
+        usage_error("there is no terminal to ask for the passphrase");
+        hint("--passphrase-file FILE or --passphrase-fd N gives it (--sign-passphrase-file for a signing key)");
+        code = EXIT_KEY;
+    }
+    ssize_t n = code == EXIT_DONE ? ask(confirm ? "New passphrase" : "Passphrase", about, p->text, sizeof p->text) : 0;
+    if (code == EXIT_DONE)
+        code = n < 0 ? (usage_error("cannot read the passphrase: %s", strerror(errno)), EXIT_SYSTEM)
+                     : finish(p, (size_t)n, "that was typed");
+    if (code == EXIT_DONE && confirm) {
+        passphrase again;
+        memset(&again, 0, sizeof again);
+        n = ask("The same again", NULL, again.text, sizeof again.text);
+        code = finish(&again, n < 0 ? 0 : (size_t)n, "that was typed");
+        if (code == EXIT_DONE && (again.length != p->length || memcmp(again.text, p->text, p->length) != 0))
+            code = (usage_error("the two passphrases differ"), EXIT_KEY);
+        wipe(&again);
+    }
+    if (code != EXIT_DONE)
+        wipe(p);
+    if (terminal >= 0)
+        close(terminal);
+    terminal = -1;
+    return code;
+}
+
+/* ---- files */
+
+/* All of a descriptor, at most `size` bytes; -1 with errno. */
+static ssize_t read_all(int fd, char *out, size_t size)
+{
+    size_t length = 0;
+    while (length < size) {
+        ssize_t n = read(fd, out + length, size - length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        length += (size_t)n;
+    }
+    return (ssize_t)length;
+}
+
+static int passphrase_from(passphrase *p, int fd, const char *name)
+{
+    char where[320];
+    protect();
+    ssize_t n = fd < 0 ? -1 : read_all(fd, p->text, sizeof p->text);
+    if (n < 0) {
+        usage_error("cannot read the passphrase from %s: %s", name, strerror(errno));
+        return EXIT_SYSTEM;
+    }
+    snprintf(where, sizeof where, "in %s", name);
+    int code = finish(p, (size_t)n, where);
+    if (code != EXIT_DONE)
+        wipe(p);
+    return code;
+}
+
+static int passphrase_file(passphrase *p, const char *path)
+{
+    char name[300];
+    snprintf(name, sizeof name, "'%s'", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int code = passphrase_from(p, fd, name);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+/* Where the options say; EXIT_DONE with nothing given when there are none. */
+static int load_passphrase(passphrase *p, const args *a, const char *about, bool confirm)
+{
+    const char *file = arg_value(a, "passphrase-file");
+    bool prompt = arg_flag(a, "passphrase"), descriptor = arg_flag(a, "passphrase-fd");
+    uint64_t fd = 0;
+    if ((file != NULL) + prompt + descriptor > 1)
+        return usage_error("%s: --passphrase, --passphrase-file and --passphrase-fd exclude each other", a->verb->name);
+    if (!arg_number(a, "passphrase-fd", 0, INT32_MAX, &fd))
+        return EXIT_USAGE;
+    if (prompt)
+        return ask_passphrase(p, about, confirm);
+    if (file)
+        return passphrase_file(p, file);
+    if (descriptor) {
+        char name[40];
+        snprintf(name, sizeof name, "descriptor %u", (unsigned)fd);
+        return passphrase_from(p, (int)fd, name);
+    }
+    return EXIT_DONE;
+}
+
+static int key_text(const char *path, char *text, size_t size, size_t *length)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read_all(fd, text, size);
+    if (n < 0)
+        usage_error("cannot read the key '%s': %s", path, strerror(errno));
+    if (n >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
+        hint("others can read the key '%s': chmod 600 '%s'", path, path);
+    if (fd >= 0)
+        close(fd);
+    *length = n < 0 ? 0 : (size_t)n;
+    return n < 0 ? EXIT_SYSTEM : EXIT_DONE;
+}
+
+/* The key in the file; a locked one is opened by `given`, or asked for. */
+static int load_key(const char *path, memfile_key_kind kind, const passphrase *given, memfile_key **out)
+{
+    static char text[KEY_FILE_MAX];
+    passphrase typed;
+    memfile_error error;
+    size_t length;
+    memset(&typed, 0, sizeof typed);
+    protect();
+    int code = key_text(path, text, sizeof text, &length);
+    if (code == EXIT_DONE && memfile_key_is_locked(text, length) && !given->given) {
+        code = ask_passphrase(&typed, path, false);
+        given = &typed;
+    }
+    if (code == EXIT_DONE && memfile_key_read(text, length, given->given ? given->text : NULL, given->length, out,
+                                              &error) != MEMFILE_OK) {
+        usage_error("%s: %s", path, error.message);
+        code = error.code == MEMFILE_E_MEMORY || error.code == MEMFILE_E_SYSTEM ? EXIT_SYSTEM : EXIT_KEY;
+    }
+    wipe(&typed);
+    memfile_wipe(text, sizeof text);
+    if (code == EXIT_DONE && memfile_key_kind_of(*out) != kind) {
+        usage_error("%s: this key %s", path, kind == MEMFILE_SIGNER ? "opens sealed files; a signing one is asked for"
+                                                                     : "signs; one that opens sealed files is asked for");
+        hint("memfile-tool keygen%s makes one", kind == MEMFILE_SIGNER ? " --sign" : "");
+        code = EXIT_KEY;
+    }
+    return code;
+}
+
+static bool has_option(const args *a, const char *name)
+{
+    for (const option *o = a->verb->options; o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* ---- for the verbs */
+
+int secrets_load(const args *a, bool setting)
+{
+    const char *sign = arg_value(a, "sign-with"), *sign_file = arg_value(a, "sign-passphrase-file");
+    const char *path = arg_value(a, "identity");
+    int code = load_passphrase(&of_file, a, a->positional[0], setting);
+    if (code == EXIT_DONE && !path && !of_file.given && has_option(a, "identity"))
+        path = getenv("MEMFILE_IDENTITY");
+    if (code == EXIT_DONE && path && *path)
+        code = load_key(path, MEMFILE_RECIPIENT, &of_file, &identity);
+    if (code == EXIT_DONE && sign_file && !sign)
+        code = usage_error("%s: --sign-passphrase-file is for the key of --sign-with", a->verb->name);
+    if (code == EXIT_DONE && sign) {
+        passphrase p;
+        memset(&p, 0, sizeof p);
+        if (sign_file)
+            code = passphrase_file(&p, sign_file);
+        if (code == EXIT_DONE)
+            code = load_key(sign, MEMFILE_SIGNER, &p, &signer);
+        wipe(&p);
+    }
+    return code;
+}
+
+const char *secret_passphrase(size_t *length)
+{
+    *length = of_file.length;
+    return of_file.given ? of_file.text : NULL;
+}
+
+const memfile_key *secret_identity(void)
+{
+    return identity;
+}
+
+const memfile_key *secret_signer(void)
+{
+    return signer;
+}
