@@ -43,7 +43,7 @@ static void use_image(mf_image *image, const uint8_t *data, size_t size)
     check_read(io, image->size > 100 ? image->size - 100 : 0, 200);
     for (size_t i = 0; i < image->extent_count && i < 16; i++)
         check_read(io, image->extents[i].at > 8 ? image->extents[i].at - 8 : 0, 500);
-    int rc = mf_store_open(&store, io, &mf_mem_default, 1 << 20, &e);
+    int rc = mf_store_open(&store, io, &mf_mem_default, 1 << 20, NULL, &e);
     FUZZ_CHECK(rc != MEMFILE_E_MEMORY && rc != MEMFILE_E_SYSTEM, "%d: %s", rc, e.message);
     if (rc == MEMFILE_OK)
         mf_store_close(&store);

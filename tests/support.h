@@ -162,7 +162,7 @@ static inline int store_of_memory(mf_store *store, const void *bytes, size_t len
 {
     mf_io *io;
     assert_int_equal(mf_io_memory_open(&mf_mem_default, bytes, length, &io, e), MEMFILE_OK);
-    return mf_store_open(store, io, &mf_mem_default, cache, e);
+    return mf_store_open(store, io, &mf_mem_default, cache, NULL, e);
 }
 
 #endif

@@ -110,7 +110,7 @@ static int append(bench *b, size_t content_length, uint64_t *offset, memfile_err
 {
     static uint8_t content[MF_RAW_LENGTH_MAX];
     mf_built built;
-    mf_built_init(&built, &mf_mem_default);
+    mf_built_init(&built, &mf_mem_default, NULL);
     int rc = mf_segment_build(&built, MF_TYPE_CHUNK, 0, mf_slice_of("h", 1), mf_slice_of(content, content_length), NULL, 0,
                               NULL, e);
     if (rc == MEMFILE_OK)
@@ -122,7 +122,7 @@ static int append(bench *b, size_t content_length, uint64_t *offset, memfile_err
 static int commit(bench *b, bool synced, uint8_t digest[32], memfile_error *e)
 {
     mf_built built;
-    mf_built_init(&built, &mf_mem_default);
+    mf_built_init(&built, &mf_mem_default, NULL);
     int rc = mf_segment_build(&built, MF_TYPE_COMMIT, MF_FLAG_COMMIT | (synced ? MF_FLAG_SYNCED : 0),
                               mf_slice_of("commit", 6), mf_slice_of(NULL, 0), NULL, 0, NULL, e);
     if (rc == MEMFILE_OK)

@@ -102,7 +102,7 @@ static void a_job_makes_the_segment_and_the_leaves_of_its_rows(void **state)
     static const unsigned rows[] = {1, 2, 100, MF_BLOCK_ROWS_MAX};
     mf_job_worker worker;
     memset(&worker, 0, sizeof worker);
-    mf_job *job = mf_job_new(&mf_mem_default);
+    mf_job *job = mf_job_new(&mf_mem_default, NULL);
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) { /* one job, used again */
         mf_job_clear(job);
         ask(job, 1000 * k, (uint8_t)(7 + k), (uint32_t)(k * 12345));
@@ -122,7 +122,7 @@ static void a_core_that_was_dropped_leaves_no_trace(void **state)
     (void)state;
     mf_job_worker worker;
     memset(&worker, 0, sizeof worker);
-    mf_job *job = mf_job_new(&mf_mem_default);
+    mf_job *job = mf_job_new(&mf_mem_default, NULL);
     mf_job_clear(job);
     ask(job, 0, 1, 0);
     for (unsigned i = 0; i < 20; i++) {
@@ -153,7 +153,7 @@ static void without_a_segment_only_columns_and_content_are_made(void **state)
     mf_block block;
     memset(&worker, 0, sizeof worker);
     mf_arena_init(&arena, &mf_mem_default);
-    mf_job *job = mf_job_new(&mf_mem_default);
+    mf_job *job = mf_job_new(&mf_mem_default, NULL);
     mf_job_clear(job);
     ask(job, 77, 1, 0);
     job->wants_segment = job->wants_leaves = false;
@@ -194,7 +194,7 @@ static void many_jobs_through_a_pool_are_what_one_thread_makes_of_them(void **st
     for (unsigned j = 0; j < JOBS; j++) {
         if (mf_pool_full(pool))
             assert_ptr_equal(mf_pool_take(pool), jobs[taken++]);
-        jobs[j] = mf_job_new(&mf_mem_default);
+        jobs[j] = mf_job_new(&mf_mem_default, NULL);
         mf_job_clear(jobs[j]);
         ask(jobs[j], j * ROWS, (uint8_t)(j % 3), j * ROWS);
         for (unsigned i = 0; i < ROWS; i++)
@@ -220,7 +220,7 @@ static void an_error_stays_with_its_job(void **state)
     (void)state;
     mf_job_worker worker;
     memset(&worker, 0, sizeof worker);
-    mf_job *job = mf_job_new(&mf_mem_default);
+    mf_job *job = mf_job_new(&mf_mem_default, NULL);
     mf_record *record = (mf_record *)malloc(sizeof *record);
     char *text = (char *)malloc(32768);
     memset(text, 't', 32768);
@@ -280,7 +280,7 @@ static void memory_that_runs_out_is_an_error_at_every_place(void **state)
         memfile_error e;
         memset(&worker, 0, sizeof worker);
         assert_true(allowed < 1000);
-        mf_job *job = mf_job_new(&mem);
+        mf_job *job = mf_job_new(&mem, NULL);
         if (!job) {
             refused++;
             continue;

@@ -11,7 +11,7 @@ static void build(mf_built *b, mf_compressor *c, size_t content_length, uint8_t 
     uint8_t *content = (uint8_t *)malloc(content_length + 1);
     for (size_t i = 0; i < content_length; i++)
         content[i] = (uint8_t)(i % 7 + i / 50 % 3);
-    mf_built_init(b, &mf_mem_default);
+    mf_built_init(b, &mf_mem_default, NULL);
     assert_int_equal(mf_segment_build(b, flags & MF_FLAG_COMMIT ? MF_TYPE_COMMIT : MF_TYPE_RECORDS, flags,
                                       mf_slice_of("head", 4), mf_slice_of(content, content_length), c, level, NULL, &e),
                      MEMFILE_OK);

@@ -416,7 +416,7 @@ static void a_refresh_sees_commits_and_nothing_else(void **state)
     uint32_t row;
     make(path);
     assert_int_equal(mf_io_file_open(&mf_mem_default, path, MF_IO_READ, &io, &e), MEMFILE_OK);
-    assert_int_equal(mf_store_open(&st, io, &mf_mem_default, 1 << 20, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_open(&st, io, &mf_mem_default, 1 << 20, NULL, &e), MEMFILE_OK);
     assert_int_equal(refresh(&st, &e), MEMFILE_DONE);
     FILE *f = fopen(path, "ab");
     fputs("a torn append", f);

@@ -22,7 +22,7 @@ static found look(const uint8_t *bytes, size_t length)
     mf_io *io;
     memfile_error e;
     assert_int_equal(mf_io_memory_open(&mf_mem_default, bytes, length, &io, &e), MEMFILE_OK);
-    f.rc = mf_store_begin(&st, io, &mf_mem_default, 1 << 20, &e);
+    f.rc = mf_store_begin(&st, io, &mf_mem_default, 1 << 20, NULL, &e);
     assert_int_equal(f.rc, MEMFILE_OK);
     f.rc = mf_tail_find(&st, length, &f.commit, &f.damage, &e);
     if (f.rc != MEMFILE_OK)
@@ -260,11 +260,11 @@ static void a_void_of_another_commit_does_not_hide_damage(void **state)
     assert_true(first < commit_before(&s));
     s.bytes[start + 70] ^= 1;
     mf_store64(head, s.length - start);
-    mf_built_init(&built, &mf_mem_default);
+    mf_built_init(&built, &mf_mem_default, NULL);
     assert_int_equal(mf_segment_build(&built, MF_TYPE_VOID, 0, mf_slice_of(head, 16), mf_slice_of(NULL, 0), NULL, 0, NULL, &e),
                      MEMFILE_OK);
     mf_built begun; /* behind it the beginning of a segment, so that the newest commit is found by that */
-    mf_built_init(&begun, &mf_mem_default);
+    mf_built_init(&begun, &mf_mem_default, NULL);
     assert_int_equal(mf_segment_build(&begun, MF_TYPE_CHUNK, 0, mf_slice_of("12", 2), mf_slice_of("content", 7), NULL, 0, NULL, &e),
                      MEMFILE_OK);
     for (int other = 0; other < 2; other++) {
@@ -410,8 +410,8 @@ static void a_commit_within_a_sound_segment_is_not_the_newest(void **state)
     uint32_t tag = mf_load32(s.bytes + 32);
     size_t length = (size_t)mf_segment_total(newest);
     /* a copy of the newest commit, with its place made right for where it will stand */
-    mf_built_init(&inner, &mf_mem_default);
-    mf_built_init(&outer, &mf_mem_default);
+    mf_built_init(&inner, &mf_mem_default, NULL);
+    mf_built_init(&outer, &mf_mem_default, NULL);
     mf_put_bytes(&inner.bytes, s.bytes + newest->offset, length);
     inner.segment = *newest;
     uint64_t place = s.length + 64 + 1 + 7; /* behind header and length byte of a head of 7 bytes */
@@ -444,7 +444,7 @@ static void what_is_no_commit_does_not_count(void **state)
     memfile_error e;
     uint64_t end;
     assert_int_equal(mf_io_memory_open(&mf_mem_default, s.bytes, s.length, &io, &e), MEMFILE_OK);
-    assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 0, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 0, NULL, &e), MEMFILE_OK);
     for (size_t i = 0; i < s.count; i++) {
         int rc = mf_tail_counts(&st, s.segments[i].offset, s.length, &end, &e);
         bool commit = s.segments[i].flags & MF_FLAG_COMMIT;

@@ -54,7 +54,7 @@ static int open_walk(mf_walk *w, mf_store *st, const uint8_t *bytes, size_t leng
     memfile_error e;
     mf_io *io;
     assert_int_equal(mf_io_memory_open(&mf_mem_default, bytes, length, &io, &e), MEMFILE_OK);
-    assert_int_equal(mf_store_begin(st, io, &mf_mem_default, 0, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_begin(st, io, &mf_mem_default, 0, NULL, &e), MEMFILE_OK);
     return mf_walk_open(w, st, end, &e);
 }
 
@@ -280,7 +280,7 @@ static void a_rebuilt_state_leads_to_every_sound_entry(void **state)
         s.bytes[h->offset + 90] ^= 8;
         mf_io *io;
         assert_int_equal(mf_io_memory_open(&mf_mem_default, s.bytes, s.length, &io, &e), MEMFILE_OK);
-        assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, &e), MEMFILE_OK);
+        assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, NULL, &e), MEMFILE_OK);
         assert_int_equal(mf_store_rebuild(&st, false, &e), MEMFILE_OK);
         assert_true(st.state->lost_commits > 0); /* which refuses writing */
         for (uint64_t i = 0; i < 1016; i++) {
@@ -320,7 +320,7 @@ static void nothing_can_be_rebuilt_of_nothing(void **state)
     memfile_error e;
     memset(s.bytes + 80, 0, s.length - 80);
     assert_int_equal(mf_io_memory_open(&mf_mem_default, s.bytes, s.length, &io, &e), MEMFILE_OK);
-    assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, NULL, &e), MEMFILE_OK);
     assert_int_equal(mf_store_rebuild(&st, false, &e), MEMFILE_E_DAMAGED);
     assert_null(st.state->blocks);
     mf_store_close(&st);

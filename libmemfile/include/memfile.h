@@ -175,6 +175,25 @@ typedef enum memfile_strictness {
     MEMFILE_SALVAGE = 2        /* writers too go on behind damage, declaring it void */
 } memfile_strictness;
 
+/* What opens a sealed file: a passphrase, or the identity of one it is sealed for. All zero: nothing. A handle
+ * that was given one refuses plain files. */
+typedef struct memfile_unlock {
+    const char *passphrase; /* any bytes; copied; NULL: none */
+    size_t passphrase_length;
+    const memfile_key *identity; /* a RECIPIENT; copied; NULL: none */
+} memfile_unlock;
+
+/* Whom a new file, or a new key of one, is sealed for: a passphrase, or up to 32 recipients. All zero: nobody,
+ * the file is plain. */
+typedef struct memfile_seal_for {
+    const char *passphrase;      /* 1 byte or more */
+    size_t passphrase_length;
+    uint32_t passes, memory_kib; /* of Argon2id, for the passphrase; 0: 3 passes, 262,144 KiB. At most 10 and 1,048,576 */
+    const char *const *recipients; /* public keys as text, mfr1-... */
+    uint32_t recipient_count;
+    int padded; /* lengths in the file are rounded up, by 12 % at most, so that they tell less */
+} memfile_seal_for;
+
 typedef struct memfile_options {
     size_t struct_size;
     memfile_strictness strictness;
@@ -188,10 +207,15 @@ typedef struct memfile_options {
     const char *author;        /* who commits; copied; NULL: not said */
     const memfile_allocator *allocator;     /* copied; NULL: malloc */
     const memfile_environment *environment; /* copied; NULL: the system's */
+    memfile_unlock unlock;     /* what opens a sealed file; without it opening fails with KEY */
+    memfile_seal_for seal_for; /* MEMFILE_CREATE: the new file is sealed for them */
+    int without_key;           /* a sealed file is opened to be looked at from outside: memfile_get_info, refresh and
+                                * close work, all else fails with KEY */
 } memfile_options;
 
 #define MEMFILE_OPTIONS_INIT \
-    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL }
+    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL, \
+      {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0 }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.
@@ -438,6 +462,12 @@ typedef struct memfile_info {
     int sealed;
     uint8_t memory_id[16], incarnation_id[16];
     uint8_t history_digest[32];
+    /* of a sealed file */
+    uint32_t epoch;      /* how many keys it has had, 1 at first */
+    uint32_t recipients; /* that it is sealed for; 0: for a passphrase */
+    uint32_t passes, memory_kib; /* what the passphrase costs */
+    int padded;
+    int outside; /* opened without a key: commits, entries and what follows from them are not known, and 0 */
 } memfile_info;
 
 /* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no reading beyond
@@ -471,10 +501,13 @@ typedef struct memfile_verify_options {
     void (*finding)(void *context, const memfile_finding *finding);
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
     void *context;
+    memfile_unlock unlock; /* for a sealed file; quick needs none */
+    int without_key;       /* a sealed file is checked from outside: checksums, tiling, parent tags and stored
+                            * digest; no entry is looked at, and none counted */
 } memfile_verify_options;
 
 #define MEMFILE_VERIFY_OPTIONS_INIT \
-    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL }
+    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL, {NULL, 0, NULL}, 0 }
 
 typedef struct memfile_verify_result {
     uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
@@ -482,6 +515,7 @@ typedef struct memfile_verify_result {
     uint64_t lost_commits, lost_entries;
     int header_damaged;  /* all else was checked by what the segments say */
     int memory_unknown;  /* and the id of the memory went with it */
+    int outside;         /* sealed, and checked without a key: entries is 0, lost_entries not known */
     uint8_t stored_digest[32];  /* answers: is this copy intact? */
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
 } memfile_verify_result;
@@ -500,10 +534,11 @@ typedef struct memfile_recover_options {
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
     void *context;
     const memfile_environment *environment;
+    memfile_unlock unlock; /* for a sealed file; the new one is sealed for the same, under a new data key */
 } memfile_recover_options;
 
 #define MEMFILE_RECOVER_OPTIONS_INIT \
-    { sizeof(memfile_recover_options), 1, 12, NULL, NULL, NULL, NULL }
+    { sizeof(memfile_recover_options), 1, 12, NULL, NULL, NULL, NULL, {NULL, 0, NULL} }
 
 typedef struct memfile_recover_result {
     memfile_verify_result damage; /* of the damaged file, as memfile_verify tells it */
@@ -533,15 +568,34 @@ typedef struct memfile_compact_options {
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
     void *context;
     const memfile_environment *environment;
+    memfile_unlock unlock;     /* for a sealed file */
+    memfile_seal_for seal_for; /* whom the new file is sealed for; all zero: as the old one, under a new data key */
 } memfile_compact_options;
 
 #define MEMFILE_COMPACT_OPTIONS_INIT \
-    { sizeof(memfile_compact_options), NULL, 1, 12, 10000, NULL, NULL, NULL }
+    { sizeof(memfile_compact_options), NULL, 1, 12, 10000, NULL, NULL, NULL, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0} }
 
 typedef struct memfile_compact_result {
     uint64_t bytes_before, bytes_after, entries, commits;
     uint8_t history_digest[32];
 } memfile_compact_result;
+
+typedef struct memfile_rekey_options {
+    size_t struct_size;
+    memfile_unlock unlock;     /* what opens it now */
+    memfile_seal_for seal_for; /* whom it is sealed for from now on */
+    uint32_t lock_timeout_ms;
+    const memfile_environment *environment;
+} memfile_rekey_options;
+
+#define MEMFILE_REKEY_OPTIONS_INIT \
+    { sizeof(memfile_rekey_options), {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 10000, NULL }
+
+/* Seals what is written from now on for somebody else, by appending a new data key with the older ones wrapped
+ * under it. Whoever could open the file before can still read what stood in it then, here and in every copy;
+ * memfile_compact with seal_for writes all of it anew under a key that they do not have. A file that is plain cannot be
+ * sealed so: that is MISUSE, and compaction's work too. KEY, INVALID, BUSY, and what writing fails with. */
+MEMFILE_API int memfile_rekey(const char *path, const memfile_rekey_options *options, memfile_error *error);
 
 /* Writes the memory anew, as tight as it can, verifies the new file, and swaps
  * it in by rename; readers of the old file go on undisturbed. History, digests

@@ -7,11 +7,13 @@
  * old file as it was. */
 #include "handle.h"
 #include "rewrite.h"
+#include "unlock.h"
 
 typedef struct compaction {
     const memfile_compact_options *options;
     memfile_error *err;
     mf_mem mem;
+    mf_secret *secret, *passphrase; /* that opens the old file; that seals the new one */
     mf_store old;
     mf_rewrite new;
 } compaction;
@@ -178,44 +180,18 @@ static int copy_entries(compaction *c)
 
 /* ---- the commit */
 
-typedef struct log_state {
-    mf_tree log;
-    bool first;
-    uint8_t pending[32];
-    uint8_t salt_root[16];
-} log_state;
-
-/* The log of all commits before the newest, SPEC 9.3. */
-static int visit(void *context, const mf_segment *s, const uint8_t *raw, const mf_commit *k)
-{
-    log_state *l = (log_state *)context;
-    (void)s, (void)raw;
-    if (!l->first && (k->flags & MF_COMMIT_LOGICAL))
-        mf_tree_add(&l->log, l->pending);
-    memcpy(l->pending, k->history_digest, 32);
-    if (k->flags & MF_COMMIT_SALT)
-        memcpy(l->salt_root, k->salt_root, 16);
-    l->first = false;
-    return MEMFILE_OK;
-}
-
 static int write_commit(compaction *c)
 {
     const mf_state *s = c->old.state;
-    log_state *l = (log_state *)mf_alloc_zero(&c->mem, sizeof *l);
-    mf_rewrite_end end = {s->number, s->order, {0}, NULL, {0}};
-    if (!l)
+    mf_tree *log = (mf_tree *)mf_alloc(&c->mem, sizeof *log);
+    mf_rewrite_end end = {s->number, s->order, {0}, log, {0}};
+    if (!log)
         return no_memory(c);
-    l->first = true;
-    mf_tree_from_frontier(&l->log, s->footer_number, &s->footer.frontier[0][0]);
-    memcpy(l->salt_root, s->footer.salt_root, 16);
-    int rc = mf_store_visit_tail(&c->old, visit, l, c->err);
-    end.log = &l->log;
+    int rc = mf_store_log_before(&c->old, log, end.salt_root, c->err);
     memcpy(end.history_digest, s->history_digest, 32);
-    memcpy(end.salt_root, l->salt_root, 16);
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_finish(&c->new, &end);
-    mf_free(&c->mem, l);
+    mf_free(&c->mem, log);
     return rc;
 }
 
@@ -243,7 +219,14 @@ static int make(compaction *c, const char *path)
     c->new.old = &c->old;
     c->new.add_fates = copy_fates;
     c->new.context = c;
-    int rc = mf_io_file_open(&c->mem, o->output ? o->output : path, o->output ? MF_IO_CREATE : MF_IO_REPLACE, &io, c->err);
+    int rc = mf_seal_for_take(&o->seal_for, &c->new.environment, &c->mem, &c->new.slots, &c->passphrase, c->err);
+    c->new.secret = c->passphrase;
+    if (rc == MEMFILE_OK && !c->new.slots.kind) { /* for the same as before, under a key of its own */
+        c->new.slots = c->old.slots;
+        c->new.secret = c->secret;
+    }
+    if (rc == MEMFILE_OK)
+        rc = mf_io_file_open(&c->mem, o->output ? o->output : path, o->output ? MF_IO_CREATE : MF_IO_REPLACE, &io, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_begin(&c->new, &c->old.header, io);
     if (rc == MEMFILE_OK)
@@ -262,6 +245,8 @@ static void unmake(compaction *c)
     mf_rewrite_free(&c->new);
     if (c->old.io)
         mf_store_close(&c->old);
+    mf_secret_free(c->secret);
+    mf_secret_free(c->passphrase);
 }
 
 static int open_old(compaction *c, const char *path)
@@ -293,7 +278,8 @@ static int open_old(compaction *c, const char *path)
         io->functions->close(io);
         return rc;
     }
-    rc = mf_store_open(&c->old, io, &c->mem, 4u << 20, c->err);
+    const mf_access access = {c->secret, NULL, false};
+    rc = mf_store_open(&c->old, io, &c->mem, 4u << 20, &access, c->err);
     if (rc != MEMFILE_OK)
         return rc;
     const mf_state *s = c->old.state;
@@ -325,7 +311,9 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
     c->options = &o;
     c->err = error ? error : &unused;
     c->mem = c->new.mem = mf_mem_default;
-    int rc = open_old(c, path);
+    int rc = mf_unlock_take(&o.unlock, &c->mem, &c->secret, c->err);
+    if (rc == MEMFILE_OK)
+        rc = open_old(c, path);
     if (rc == MEMFILE_OK)
         rc = make(c, path);
     if (rc == MEMFILE_OK && result) {

@@ -9,7 +9,7 @@ void mf_content_writer_init(mf_content_writer *w, mf_group *group, mf_items *ite
     w->objects = objects;
     w->level = level;
     mf_buffer_init(&w->head, group->store->mem);
-    mf_built_init(&w->built, group->store->mem);
+    mf_built_init(&w->built, group->store->mem, &group->store->seal);
     mf_compressor_init(&w->compressor);
 }
 

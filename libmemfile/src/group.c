@@ -92,7 +92,7 @@ int mf_group_void(mf_group *g, uint64_t length, uint64_t checksum, const uint8_t
     g->first_segment = g->out_offset = g->next;
     mf_store64(head, length);
     mf_store64(head + 8, checksum);
-    mf_built_init(&built, g->store->mem);
+    mf_built_init(&built, g->store->mem, NULL);
     int rc = mf_segment_build(&built, MF_TYPE_VOID, 0, mf_slice_of(head, sizeof head), mf_slice_of(NULL, 0), NULL, 0,
                               NULL, err);
     if (rc == MEMFILE_OK)
@@ -130,6 +130,7 @@ int mf_group_commit(mf_group *g, mf_built *commit, uint8_t stored_digest[32], me
     }
     if (rc != MEMFILE_OK)
         return rc;
+    commit->group_length = g->begun ? g->next - g->first_segment : 0;
     mf_segment_place(commit, g->next, g->previous_commit, g->parent_tag, g->store->tag);
     mf_chain_begin(&chain, prefix);
     mf_chain_segment(&chain, commit->bytes.data, commit->body_digest);
@@ -159,7 +160,7 @@ int mf_run_writer_init(mf_run_writer *w, mf_group *group, uint64_t first_entry, 
     w->first_entry = first_entry;
     w->entry_count = entry_count;
     mf_buffer_init(&w->page, group->store->mem);
-    mf_built_init(&w->built, group->store->mem);
+    mf_built_init(&w->built, group->store->mem, &group->store->seal);
     w->items = (mf_item *)mf_alloc(group->store->mem, ITEMS_BUFFERED * sizeof *w->items);
     return w->items ? MEMFILE_OK : mf_fail_memory(err);
 }

@@ -38,6 +38,14 @@ bool mf_group_wants_two_syncs(const mf_group *group, size_t commit_length);
 /* Writes all and makes it durable. stored_digest: S of this commit. */
 int mf_group_commit(mf_group *group, mf_built *commit, uint8_t stored_digest[32], memfile_error *err);
 
+/* ---- key slots, SPEC 20.5 (group_keys.c): what is appended behind is sealed under that epoch */
+
+/* A KEYS segment with a new data key for `slots`; the store's seal takes it. secret: the passphrase, if that is what
+ * the slots are for. */
+int mf_group_keys(mf_group *group, const mf_slots *slots, mf_secret *secret, memfile_error *err);
+/* The newest KEYS segment once more. */
+int mf_group_repeat_keys(mf_group *group, memfile_error *err);
+
 /* ---- runs */
 
 typedef struct mf_run_writer {

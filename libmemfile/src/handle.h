@@ -19,6 +19,7 @@ struct memfile {
     mf_mem mem; /* by the limiter */
     mf_store store;
     mf_settings settings;
+    mf_secret *secret; /* opens the file, and opens it again where it was replaced */
     mf_writer *writer; /* made with the first put */
     memfile_error error;
     bool open;
@@ -33,6 +34,8 @@ int mf_settings_from(mf_settings *settings, const memfile_options *options, cons
 void mf_settings_free(mf_settings *settings, const mf_mem *mem);
 memfile_environment mf_environment_or_system(const memfile_environment *environment);
 void mf_handle_let_go(memfile *mf);
+/* KEY if a sealed file was opened without its key: then there is nothing to read. */
+int mf_handle_inside(memfile *mf);
 /* After *rc: was the index damaged, and could reading be set up without it? If that was
  * tried and failed, *rc says why. */
 bool mf_handle_fall_back(memfile *mf, int *rc);

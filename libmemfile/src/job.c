@@ -1,7 +1,7 @@
 /* job: SPEC 6, 8.1, 8.2 for one block. */
 #include "job.h"
 
-mf_job *mf_job_new(const mf_mem *mem)
+mf_job *mf_job_new(const mf_mem *mem, const mf_seal *seal)
 {
     mf_job *job = (mf_job *)mf_alloc_zero(mem, sizeof *job);
     if (!job)
@@ -10,7 +10,7 @@ mf_job *mf_job_new(const mf_mem *mem)
     mf_buffer_init(&job->cores, mem);
     mf_buffer_init(&job->head, mem);
     mf_buffer_init(&job->content, mem);
-    mf_built_init(&job->built, mem);
+    mf_built_init(&job->built, mem, seal);
     if (mf_block_builder_new(mem, &job->builder) != 0) {
         mf_job_free(job);
         return NULL;

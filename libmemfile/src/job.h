@@ -42,7 +42,7 @@ typedef struct mf_job_worker {
     bool salts_ready;
 } mf_job_worker;
 
-mf_job *mf_job_new(const mf_mem *mem);
+mf_job *mf_job_new(const mf_mem *mem, const mf_seal *seal);
 void mf_job_free(mf_job *job);
 void mf_job_clear(mf_job *job);
 /* Adds a row: makes room for a core, which the caller appends to job->cores,

@@ -207,7 +207,11 @@ static int list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
 
 int memfile_list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
 {
-    int rc = list(mf, filter, out);
+    *out = NULL;
+    int rc = mf_handle_inside(mf);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = list(mf, filter, out);
     return mf_handle_fall_back(mf, &rc) ? list(mf, filter, out) : rc;
 }
 

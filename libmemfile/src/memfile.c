@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "handle.h"
+#include "unlock.h"
 
 #define STRING(x) #x
 #define VERSION_TEXT(a, b, c) STRING(a) "." STRING(b) "." STRING(c)
@@ -70,45 +71,58 @@ void mf_settings_free(mf_settings *s, const mf_mem *mem)
 
 /* ---- open and close */
 
-static int make_handle(const memfile_options *given, memfile **out, size_t *cache_bytes, memfile_error *err)
+/* What open functions have in hand. */
+typedef struct opening {
+    memfile_options options;
+    mf_slots slots;       /* of a new file; kind 0: plain */
+    mf_secret *sealed_by; /* its passphrase */
+    mf_seal seal;         /* its keys */
+} opening;
+
+static int make_handle(const memfile_options *given, opening *o, memfile **out, memfile_error *err)
 {
-    memfile_options o = MEMFILE_OPTIONS_INIT;
+    static const memfile_options defaults = MEMFILE_OPTIONS_INIT;
     *out = NULL;
     mf_error_clear(err);
+    memset(o, 0, sizeof *o);
+    o->options = defaults;
     if (given) {
-        size_t n = given->struct_size < sizeof o ? given->struct_size : sizeof o;
-        memcpy(&o, given, n);
+        size_t n = given->struct_size < sizeof o->options ? given->struct_size : sizeof o->options;
+        memcpy(&o->options, given, n);
     }
     if (!mf_digest_start())
         return mf_fail(err, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium could not be started");
-    mf_mem mem = o.allocator ? *o.allocator : mf_mem_default;
+    mf_mem mem = o->options.allocator ? *o->options.allocator : mf_mem_default;
     memfile *mf = (memfile *)mf_alloc_zero(&mem, sizeof *mf);
     if (!mf)
         return mf_fail_memory(err);
-    mf->mem = mf_limiter_init(&mf->limiter, &mem, o.memory_limit_bytes);
+    mf->mem = mf_limiter_init(&mf->limiter, &mem, o->options.memory_limit_bytes);
     mf_buffer_init(&mf->core, &mf->mem);
     mf_buffer_init(&mf->json, &mf->mem);
     mf_buffer_init(&mf->content, &mf->mem);
     mf_error_clear(&mf->error);
-    int rc = mf_settings_from(&mf->settings, &o, &mf->mem, err);
+    int rc = mf_settings_from(&mf->settings, &o->options, &mf->mem, err);
     if (rc == MEMFILE_OK && !(mf->record = (mf_record *)mf_alloc(&mf->mem, sizeof *mf->record)))
         rc = mf_fail_memory(err);
+    if (rc == MEMFILE_OK)
+        rc = mf_unlock_take(&o->options.unlock, &mf->mem, &mf->secret, err);
     if (rc != MEMFILE_OK) {
         memfile_close(mf);
         return rc;
     }
-    *cache_bytes = o.cache_bytes;
     *out = mf;
     return MEMFILE_OK;
 }
 
-static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *err)
+static int open_io(memfile *mf, mf_io *io, const opening *o, memfile_error *err)
 {
-    int rc = mf_store_begin(&mf->store, io, &mf->mem, cache_bytes, err);
+    const mf_access access = {mf->secret, o->seal.epoch ? &o->seal : NULL, o->options.without_key != 0};
+    int rc = mf_store_begin(&mf->store, io, &mf->mem, o->options.cache_bytes, &access, err);
     mf->open = rc == MEMFILE_OK;
+    mf->store.seal.environment = mf->settings.environment;
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
-    if (rc == MEMFILE_E_DAMAGED && mf->open && mf->settings.strictness != MEMFILE_STRICT)
+    if (rc == MEMFILE_E_DAMAGED && mf->open && !mf->store.without_key && mf->settings.strictness != MEMFILE_STRICT)
         rc = mf_store_rebuild(&mf->store, false, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
@@ -117,16 +131,34 @@ static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *er
     return rc;
 }
 
-static int create(memfile *mf, const char *path, memfile_error *err)
+static int create(memfile *mf, const char *path, opening *o, memfile_error *err)
 {
     mf_io *io;
-    int rc = mf_io_file_open(&mf->mem, path, MF_IO_CREATE, &io, err);
+    int rc = mf_seal_for_take(&o->options.seal_for, &mf->settings.environment, &mf->mem, &o->slots, &o->sealed_by, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_io_file_open(&mf->mem, path, MF_IO_CREATE, &io, err);
     if (rc != MEMFILE_OK)
         return rc;
-    rc = mf_writer_create(io, &mf->mem, &mf->settings, err);
+    rc = mf_writer_create(io, &mf->mem, &mf->settings, o->slots.kind ? &o->slots : NULL, o->sealed_by, &o->seal, err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_publish(io, NULL, err);
     io->functions->close(io);
+    if (rc == MEMFILE_OK && !mf->secret) { /* the passphrase that sealed it opens it again */
+        mf->secret = o->sealed_by;
+        o->sealed_by = NULL;
+    }
+    return rc;
+}
+
+/* The end of opening: *out, or nothing. */
+static int opened(memfile *mf, opening *o, int rc, memfile **out)
+{
+    mf_secret_free(o->sealed_by);
+    mf_seal_clear(&o->seal);
+    if (rc != MEMFILE_OK)
+        memfile_close(mf);
+    else
+        *out = mf;
     return rc;
 }
 
@@ -137,23 +169,18 @@ int memfile_open(const char *path, memfile_mode mode, const memfile_options *opt
     memfile_error *err = error ? error : &unused;
     memfile *mf;
     mf_io *io = NULL;
-    size_t cache_bytes;
+    opening o;
     *out = NULL;
-    int rc = make_handle(options, &mf, &cache_bytes, err);
+    int rc = make_handle(options, &o, &mf, err);
     if (rc != MEMFILE_OK)
         return rc;
     if (mode == MEMFILE_CREATE)
-        rc = create(mf, path, err);
+        rc = create(mf, path, &o, err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_open(&mf->mem, path, mode == MEMFILE_READ ? MF_IO_READ : MF_IO_WRITE, &io, err);
     if (rc == MEMFILE_OK)
-        rc = open_io(mf, io, cache_bytes, err);
-    if (rc != MEMFILE_OK) {
-        memfile_close(mf);
-        return rc;
-    }
-    *out = mf;
-    return MEMFILE_OK;
+        rc = open_io(mf, io, &o, err);
+    return opened(mf, &o, rc, out);
 }
 
 int memfile_open_memory(const void *data, size_t length, const memfile_options *options, memfile **out,
@@ -163,20 +190,22 @@ int memfile_open_memory(const void *data, size_t length, const memfile_options *
     memfile_error *err = error ? error : &unused;
     memfile *mf;
     mf_io *io;
-    size_t cache_bytes;
+    opening o;
     *out = NULL;
-    int rc = make_handle(options, &mf, &cache_bytes, err);
+    int rc = make_handle(options, &o, &mf, err);
     if (rc != MEMFILE_OK)
         return rc;
     rc = mf_io_memory_open(&mf->mem, data, length, &io, err);
     if (rc == MEMFILE_OK)
-        rc = open_io(mf, io, cache_bytes, err);
-    if (rc != MEMFILE_OK) {
-        memfile_close(mf);
-        return rc;
-    }
-    *out = mf;
-    return MEMFILE_OK;
+        rc = open_io(mf, io, &o, err);
+    return opened(mf, &o, rc, out);
+}
+
+int mf_handle_inside(memfile *mf)
+{
+    return mf->store.without_key ? mf_fail(&mf->error, MEMFILE_E_KEY, MF_NOWHERE,
+                                           "the memfile is sealed and was opened without a key: nothing in it can be read")
+                                 : MEMFILE_OK;
 }
 
 void mf_handle_let_go(memfile *mf)
@@ -200,6 +229,7 @@ void memfile_close(memfile *mf)
     mf_buffer_free(&mf->content);
     mf_free(&mf->mem, mf->record);
     mf_settings_free(&mf->settings, &mf->mem);
+    mf_secret_free(mf->secret);
     mf_mem mem = mf->limiter.base;
     mf_free(&mem, mf);
 }
@@ -230,7 +260,8 @@ int memfile_refresh(memfile *mf)
 static int need_writer(memfile *mf)
 {
     mf_handle_let_go(mf);
-    return mf->writer ? MEMFILE_OK : mf_writer_new(&mf->store, &mf->settings, &mf->writer, &mf->error);
+    int rc = mf_handle_inside(mf);
+    return rc != MEMFILE_OK || mf->writer ? rc : mf_writer_new(&mf->store, &mf->settings, &mf->writer, &mf->error);
 }
 
 int memfile_put(memfile *mf, memfile_draft *draft, memfile_put_result *result)
@@ -275,6 +306,40 @@ void memfile_rollback(memfile *mf)
 {
     if (mf->writer)
         mf_writer_rollback(mf->writer);
+}
+
+int memfile_rekey(const char *path, const memfile_rekey_options *options, memfile_error *error)
+{
+    memfile_rekey_options o = MEMFILE_REKEY_OPTIONS_INIT;
+    memfile_options h = MEMFILE_OPTIONS_INIT;
+    memfile_error unused;
+    memfile_error *err = error ? error : &unused;
+    memfile *mf;
+    mf_slots slots;
+    mf_secret *passphrase = NULL;
+    if (options)
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    h.unlock = o.unlock;
+    h.lock_timeout_ms = o.lock_timeout_ms;
+    h.environment = o.environment;
+    int rc = memfile_open(path, MEMFILE_WRITE, &h, &mf, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = mf_seal_for_take(&o.seal_for, &mf->settings.environment, &mf->mem, &slots, &passphrase, err);
+    if (rc == MEMFILE_OK && !mf->store.seal.sealed)
+        rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "the memfile is plain: compaction can seal it, a new key cannot");
+    if (rc == MEMFILE_OK && !slots.kind)
+        rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "nobody is named whom the file is to be sealed for");
+    if (rc == MEMFILE_OK) {
+        rc = need_writer(mf);
+        if (rc == MEMFILE_OK)
+            rc = mf_writer_rekey(mf->writer, &slots, passphrase, &mf->error);
+        if (rc != MEMFILE_OK)
+            *err = mf->error;
+    }
+    mf_secret_free(passphrase);
+    memfile_close(mf);
+    return rc;
 }
 
 /* ---- getting */
@@ -349,13 +414,21 @@ bool mf_handle_fall_back(memfile *mf, int *rc)
 
 int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
 {
-    int rc = get(mf, id, id_length, as_of, out);
+    *out = NULL;
+    int rc = mf_handle_inside(mf);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = get(mf, id, id_length, as_of, out);
     return mf_handle_fall_back(mf, &rc) ? get(mf, id, id_length, as_of, out) : rc;
 }
 
 int memfile_get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 {
-    int rc = get_entry(mf, entry, out);
+    *out = NULL;
+    int rc = mf_handle_inside(mf);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = get_entry(mf, entry, out);
     return mf_handle_fall_back(mf, &rc) ? get_entry(mf, entry, out) : rc;
 }
 
@@ -372,7 +445,8 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     const mf_state *s = mf->store.state;
     memfile_info i;
     memset(&i, 0, sizeof i);
-    bool wanted = struct_size > offsetof(memfile_info, superseded); /* what is to be read for */
+    /* what is to be read for */
+    bool wanted = struct_size > offsetof(memfile_info, superseded) && !mf->store.without_key;
     int rc = wanted ? mf_store_superseded(&mf->store, &i.superseded, &mf->error) : MEMFILE_OK;
     if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED)
         return rc;
@@ -386,7 +460,7 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     i.committed_bytes = s->end;
     i.unfinished_bytes = s->file_size - s->end;
     i.unfinished_is_damage = something_is_lost(s);
-    i.commits = s->number + 1;
+    i.commits = mf->store.without_key ? 0 : s->number + 1;
     i.entries = s->entries;
     i.objects = s->footer.objects;
     i.runs = s->footer.run_count;
@@ -398,6 +472,13 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     memcpy(i.memory_id, mf->store.header.memory_id, 16);
     memcpy(i.incarnation_id, mf->store.header.incarnation_id, 16);
     memcpy(i.history_digest, s->history_digest, 32);
+    const mf_keys *k = &mf->store.keys;
+    i.epoch = k->epoch;
+    i.recipients = k->slot_kind == MF_SLOT_RECIPIENTS ? k->slot_count : 0;
+    i.passes = k->passes;
+    i.memory_kib = k->memory_kib;
+    i.padded = (k->flags & MF_KEYS_PADDED) != 0;
+    i.outside = mf->store.without_key;
     memcpy(info, &i, struct_size < sizeof i ? struct_size : sizeof i);
     return MEMFILE_OK;
 }
@@ -484,6 +565,9 @@ static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32],
 int memfile_log(memfile *mf, int (*callback)(void *context, const memfile_commit_info *commit), void *context)
 {
     mf_store *st = &mf->store;
+    int inside = mf_handle_inside(mf);
+    if (inside != MEMFILE_OK)
+        return inside;
     mf_handle_let_go(mf);
     uint64_t at = st->state->commit_offset;
     for (;;) {
@@ -553,6 +637,9 @@ int memfile_find_commit(memfile *mf, const char *name, uint64_t *number)
     finding f = {name, strlen(name), 0, 0, true};
     uint64_t v = 0;
     *number = 0;
+    int inside = mf_handle_inside(mf);
+    if (inside != MEMFILE_OK)
+        return inside;
     for (size_t i = 0; i < f.length; i++) {
         if (name[i] < '0' || name[i] > '9' || v > UINT64_MAX / 10 - 1)
             f.decimal = false;

@@ -9,6 +9,7 @@ typedef struct rebuilding {
     uint64_t content, chunks;
     mf_tree tree;
     uint8_t *chunk;
+    mf_buffer plain; /* of a sealed segment */
     mf_walk walk;
     mf_state state;
     size_t capacity;
@@ -113,11 +114,18 @@ static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
     return k.flags & MF_COMMIT_INLINE ? note_block(r, s->offset, k.number, k.first_entry, k.entry_count) : MEMFILE_OK;
 }
 
-static int note_segment(rebuilding *r, const mf_segment *s, const uint8_t *raw)
+static int note_segment(rebuilding *r, mf_segment *s, const uint8_t *raw)
 {
     memfile_error why;
     mf_slice head, stored;
-    if (mf_segment_check(s, raw, &why) != MEMFILE_OK || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
+    if (mf_segment_check(s, raw, &why) != MEMFILE_OK)
+        return MEMFILE_OK;
+    mf_buffer_clear(&r->plain);
+    uint8_t *out = mf_buffer_reserve(&r->plain, s->type == MF_TYPE_SEALED ? (size_t)mf_segment_total(s) : 1);
+    if (!out)
+        return mf_fail_memory(r->err);
+    if (mf_segment_open(&r->store->seal, s, raw, out, &raw, &why) != MEMFILE_OK ||
+        mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
         return MEMFILE_OK;
     if (s->type == MF_TYPE_CHUNK)
         return note_chunk(r, s, head, stored);
@@ -178,14 +186,17 @@ int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
         return mf_fail_memory(err);
     }
     mf_items_init(r->state.contents, st->mem);
-    int rc = mf_tail_find(st, size, &newest, &damage, &why);
+    mf_buffer_init(&r->plain, st->mem);
+    int rc = mf_store_unlock(st, &why);
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_find(st, size, &newest, &damage, &why);
     if (rc == MEMFILE_OK)
         rc = mf_tail_counts(st, newest, size, &end, &why);
     if (rc != MEMFILE_OK)
         end = size;
     if (all)
         end = size & ~(uint64_t)7;
-    if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY)
+    if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY || rc == MEMFILE_E_KEY)
         *err = why;
     else
         rc = mf_walk_open(&r->walk, st, end, err);
@@ -212,6 +223,7 @@ int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
     } else {
         mf_state_free(&r->state, st->mem);
     }
+    mf_buffer_free(&r->plain);
     mf_free(st->mem, r->chunk);
     mf_free(st->mem, r);
     return rc;

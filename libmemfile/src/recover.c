@@ -6,6 +6,7 @@
  * digests. From the first loss on salts are new, links to other histories and
  * signatures are dropped, since both name digests that are gone. */
 #include "rewrite.h"
+#include "unlock.h"
 #include "fates.h"
 #include "verify.h"
 
@@ -13,6 +14,7 @@ typedef struct recovery {
     const memfile_recover_options *options;
     memfile_error *err;
     mf_mem mem;
+    mf_secret *secret;
     mf_image image;
     mf_store old;
     mf_rewrite new;
@@ -89,21 +91,27 @@ static int survey(recovery *c, const char *path, memfile_verify_result *result)
     o.finding = c->options->finding;
     o.progress = c->options->progress;
     o.context = c->options->context;
-    int rc = mf_survey(path, &o, &listener, &c->image, result, c->err);
+    const mf_access access = {c->secret, NULL, false};
+    int rc = mf_survey(path, &o, &listener, &access, &c->image, result, c->err);
     return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED ? MEMFILE_OK : rc;
 }
 
 /* The old file as a store that knows the sound blocks and nothing else. */
 static int open_old(recovery *c, const char *path)
 {
+    const mf_access access = {c->secret, NULL, false};
     mf_io *base, *io;
     int rc = mf_io_file_open(&c->mem, path, MF_IO_READ, &base, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_image_open(&c->image, base, &io, c->err);
     if (rc == MEMFILE_OK)
-        rc = mf_store_begin(&c->old, io, &c->mem, 4u << 20, c->err);
+        rc = mf_store_begin(&c->old, io, &c->mem, 4u << 20, &access, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_store_unlock(&c->old, c->err);
     if (rc != MEMFILE_OK)
         return rc;
+    c->new.slots = c->old.slots;
+    c->new.secret = c->secret;
     c->old.readable_end = c->image.size;
     if (c->block_count == 0)
         return MEMFILE_OK;
@@ -479,6 +487,7 @@ static void free_all(recovery *c)
     mf_rewrite_free(&c->new);
     if (c->old.io)
         mf_store_close(&c->old);
+    mf_secret_free(c->secret);
     mf_image_free(&c->image);
     mf_free(&c->mem, c->blocks);
     mf_free(&c->mem, c->commits);
@@ -517,6 +526,8 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
     c->err = err;
     c->mem = c->new.mem = mf_mem_default;
     int rc = begin(c, &o);
+    if (rc == MEMFILE_OK)
+        rc = mf_unlock_take(&o.unlock, &c->mem, &c->secret, err);
     if (rc == MEMFILE_OK)
         rc = survey(c, path, &result->damage);
     if (rc == MEMFILE_OK && result->damage.memory_unknown)

@@ -280,7 +280,7 @@ static int room_for_row(mf_rewrite *c)
         mf_job *job = c->spare;
         if (job)
             c->spare = job->next;
-        else if (!(job = mf_job_new(&c->mem)))
+        else if (!(job = mf_job_new(&c->mem, &c->new.seal)))
             return no_memory(c);
         mf_job_clear(job);
         job->first_entry = c->next_entry;
@@ -383,6 +383,7 @@ int mf_rewrite_finish(mf_rewrite *c, const mf_rewrite_end *end)
     memcpy(footer.salt_root, end->salt_root, 16);
     footer.dictionary_count = c->dictionary ? 1 : 0;
     footer.dictionaries = &c->place;
+    footer.keys_offset = c->new.seal.keys_offset;
     footer.history_count = c->history_count;
     footer.history_offset = c->history_offset;
     footer.runs = c->runs;
@@ -412,12 +413,13 @@ int mf_rewrite_check(mf_rewrite *c, const uint8_t history_digest[32], void (*pro
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
     memfile_verify_result result;
     mf_io *again;
+    const mf_access access = {NULL, &c->new.seal, false};
     o.threads = c->threads;
     o.progress = progress;
     o.context = context;
     int rc = mf_io_file_again(c->new.io, &again, c->err);
     if (rc == MEMFILE_OK)
-        rc = mf_verify_run(again, &o, NULL, &result, c->err);
+        rc = mf_verify_run(again, &o, NULL, &access, &result, c->err);
     if (rc == MEMFILE_OK && memcmp(result.history_digest, history_digest, 32) != 0)
         rc = mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE,
                      "the new file has another history digest than the old one: the old one's entries are not what "
@@ -438,7 +440,7 @@ int mf_rewrite_begin(mf_rewrite *c, const mf_header *header, mf_io *io)
     mf_items_init(&c->new.tail_items, &c->mem);
     mf_items_init(&c->items, &c->mem);
     mf_arena_init(&c->arena, &c->mem);
-    mf_built_init(&c->built, &c->mem);
+    mf_built_init(&c->built, &c->mem, &c->new.seal);
     mf_buffer_init(&c->head, &c->mem);
     mf_buffer_init(&c->samples, &c->mem);
     mf_group_init(&c->group, &c->new);
@@ -450,12 +452,16 @@ int mf_rewrite_begin(mf_rewrite *c, const mf_header *header, mf_io *io)
     if (!c->record || !c->workers || !c->sample_sizes || !c->history.rows || mf_pool_new(&c->mem, c->threads, run_job, c, &c->pool) != 0)
         return no_memory(c);
     c->new.header = *header;
+    c->new.header.suite = c->slots.kind ? MF_SUITE_SEALED : MF_SUITE_PLAIN;
     c->environment.random(c->environment.context, c->new.header.incarnation_id, 16);
     c->new.tag = mf_header_tag(&c->new.header);
+    c->new.seal.sealed = c->new.header.suite == MF_SUITE_SEALED;
+    c->new.seal.environment = c->environment;
     mf_header_encode(&c->new.header, raw);
     mf_stored_begin(digest, raw);
     mf_group_begin(&c->group, MF_HEADER_LENGTH, 0, digest);
-    return mf_io_write(io, 0, raw, sizeof raw, c->err);
+    int rc = mf_io_write(io, 0, raw, sizeof raw, c->err);
+    return rc == MEMFILE_OK && c->new.seal.sealed ? mf_group_keys(&c->group, &c->slots, c->secret, c->err) : rc;
 }
 
 void mf_rewrite_free(mf_rewrite *c)

@@ -17,6 +17,8 @@ typedef struct mf_rewrite {
     unsigned threads;
     int level;
     mf_store *old; /* contents are read from it */
+    mf_slots slots;    /* whom the new file is sealed for; kind 0: it is plain */
+    mf_secret *secret; /* the passphrase, if they are for one */
     mf_store new;
     mf_group group;
     /* FATE items of the entries from `first` to `end`, whose other items are in `items`, sorted */
@@ -61,7 +63,7 @@ typedef struct mf_rewrite_end {
     uint8_t salt_root[16];
 } mf_rewrite_end;
 
-/* environment, threads, level, old, err, mem are set. Takes over io, the new file's, also on failure. */
+/* environment, threads, level, old, err, mem, slots, secret are set. Takes over io, the new file's, also on failure. */
 int mf_rewrite_begin(mf_rewrite *c, const mf_header *header, mf_io *io);
 void mf_rewrite_free(mf_rewrite *c);
 /* One commit, folded. Its slices are copied. */

@@ -1,14 +1,38 @@
 /* scan: reading blocks in order. */
 #include "scan.h"
 
+/* Texts and rests, once the dictionary is there. */
+static void expand(mf_scan_slot *s, mf_compressor *compressor)
+{
+    if (s->content_capacity < s->segment.raw_length) {
+        uint8_t *grown = (uint8_t *)mf_realloc(s->mem, s->content, s->segment.raw_length);
+        if (!grown) {
+            s->rc = mf_fail_memory(&s->error);
+            return;
+        }
+        s->content = grown;
+        s->content_capacity = s->segment.raw_length;
+    }
+    s->rc = mf_segment_content(&s->segment, s->stored, compressor, s->dictionary, s->content, &s->error);
+    if (s->rc == MEMFILE_OK)
+        mf_block_set_content(&s->block, s->content);
+}
+
 static void decode(mf_scan_slot *s, mf_compressor *compressor)
 {
-    mf_slice head, stored, columns = {0};
+    s->wants_dictionary = false;
+    mf_slice head, columns = {0};
     mf_error_clear(&s->error);
     mf_arena_reset(&s->arena);
+    const uint8_t *opened;
     s->rc = mf_segment_check(&s->segment, s->raw, &s->error);
     if (s->rc == MEMFILE_OK)
-        s->rc = mf_segment_split(&s->segment, s->raw, &head, &stored, &s->error);
+        s->rc = mf_segment_open(&s->seal, &s->segment, s->raw, s->raw, &opened, &s->error);
+    if (s->rc == MEMFILE_OK && s->segment.type != MF_TYPE_RECORDS && s->segment.type != MF_TYPE_COMMIT)
+        s->rc = mf_fail(&s->error, MEMFILE_E_DAMAGED, s->offset, "the segment at offset %llu is not a block of entries",
+                        (unsigned long long)s->offset);
+    if (s->rc == MEMFILE_OK)
+        s->rc = mf_segment_split(&s->segment, s->raw, &head, &s->stored, &s->error);
     if (s->rc != MEMFILE_OK)
         return;
     if (s->segment.type == MF_TYPE_COMMIT) {
@@ -36,18 +60,10 @@ static void decode(mf_scan_slot *s, mf_compressor *compressor)
     }
     if (!s->wants_content || s->segment.raw_length == 0)
         return;
-    if (s->content_capacity < s->segment.raw_length) {
-        uint8_t *grown = (uint8_t *)mf_realloc(s->mem, s->content, s->segment.raw_length);
-        if (!grown) {
-            s->rc = mf_fail_memory(&s->error);
-            return;
-        }
-        s->content = grown;
-        s->content_capacity = s->segment.raw_length;
-    }
-    s->rc = mf_segment_content(&s->segment, stored, compressor, s->dictionary, s->content, &s->error);
-    if (s->rc == MEMFILE_OK)
-        mf_block_set_content(&s->block, s->content);
+    s->wants_dictionary = s->segment.codec == MF_CODEC_ZSTD_DICTIONARY &&
+                          (!s->dictionary || s->dictionary->id != s->segment.codec_parameter);
+    if (!s->wants_dictionary)
+        expand(s, compressor);
 }
 
 static void run_slot(void *context, unsigned worker, void *job)
@@ -168,6 +184,17 @@ static int next_item(mf_scan *sc, mf_item *out, memfile_error *err)
     return MEMFILE_OK;
 }
 
+static int hold_dictionary(mf_scan *sc, mf_scan_slot *s, uint32_t id, memfile_error *err)
+{
+    const mf_dictionary *dictionary;
+    int rc = mf_store_dictionary(sc->store, id, &dictionary, err);
+    if (rc == MEMFILE_OK) {
+        mf_dictionary_free(s->dictionary);
+        s->dictionary = mf_dictionary_hold(dictionary);
+    }
+    return rc;
+}
+
 /* Reads the segment's bytes; checking them is the pool's work. */
 static int fill(mf_scan *sc, mf_scan_slot *s, uint64_t offset, uint64_t guess, memfile_error *err)
 {
@@ -203,20 +230,23 @@ static int fill(mf_scan *sc, mf_scan_slot *s, uint64_t offset, uint64_t guess, m
             break;
         want = (size_t)total;
     }
-    if (s->segment.type != MF_TYPE_RECORDS && s->segment.type != MF_TYPE_COMMIT)
-        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "the segment at offset %llu is not a block of entries",
-                       (unsigned long long)offset);
     s->offset = offset;
     s->tag = st->tag;
+    s->seal = st->seal;
     s->wants_content = sc->wants_content;
     mf_dictionary_free(s->dictionary);
     s->dictionary = NULL;
-    if (s->segment.codec == MF_CODEC_ZSTD_DICTIONARY && sc->wants_content) {
-        const mf_dictionary *dictionary;
-        int rc = mf_store_dictionary(st, s->segment.codec_parameter, &dictionary, err);
-        if (rc != MEMFILE_OK)
+    if (sc->wants_content && s->segment.codec == MF_CODEC_ZSTD_DICTIONARY)
+        return hold_dictionary(sc, s, s->segment.codec_parameter, err);
+    /* which one is inside the seal: most probably the newest */
+    const mf_footer *f = &st->state->footer;
+    if (sc->wants_content && s->segment.type == MF_TYPE_SEALED && f->dictionary_count > 0) {
+        memfile_error why;
+        int rc = hold_dictionary(sc, s, f->dictionaries[f->dictionary_count - 1].id, &why);
+        if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED) {
+            *err = why;
             return rc;
-        s->dictionary = mf_dictionary_hold(dictionary);
+        }
     }
     return MEMFILE_OK;
 }
@@ -287,7 +317,12 @@ static int take(mf_scan *sc, mf_scan_slot **out, memfile_error *err)
                 return rc;
             sc->seeking = rc == MEMFILE_OK;
         }
-        *out = (mf_scan_slot *)mf_pool_take(sc->pool);
+        mf_scan_slot *s = *out = (mf_scan_slot *)mf_pool_take(sc->pool);
+        if (s && s->rc == MEMFILE_OK && s->wants_dictionary) {
+            s->rc = hold_dictionary(sc, s, s->segment.codec_parameter, &s->error);
+            if (s->rc == MEMFILE_OK)
+                expand(s, &sc->store->compressor);
+        }
         if (!*out || !is_lost(sc, (*out)->rc))
             return MEMFILE_OK;
         sc->free_list[sc->free_slots++] = *out;

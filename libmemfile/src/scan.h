@@ -19,7 +19,10 @@ typedef struct mf_scan_slot {
     uint64_t first_entry;
     mf_dictionary *dictionary; /* held: the handle may follow a rename meanwhile */
     uint32_t tag;
+    mf_seal seal; /* as it was then, for the same reason */
     bool wants_content;
+    bool wants_dictionary; /* another one than was at hand: which one was inside the seal */
+    mf_slice stored;
     int rc;
     memfile_error error;
 } mf_scan_slot;

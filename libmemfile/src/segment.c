@@ -6,12 +6,27 @@
 static const uint8_t segment_magic[4] = {MF_SEGMENT_MAGIC_FIRST, 'M', 'F', 'S'};
 static const uint8_t trailer_magic[4] = {'E', 'S', 'F', 'M'};
 
+/* Of a sealed segment, SPEC 20.6: where the parts of its body stand. */
+#define INNER_LENGTH 16u
+
+static uint32_t clear_length(uint8_t flags)
+{
+    return flags & MF_FLAG_COMMIT ? 16 : 8;
+}
+
+static uint32_t sealed_overhead(uint8_t flags)
+{
+    return clear_length(flags) + MF_SEAL_NONCE_LENGTH + INNER_LENGTH + MF_SEAL_TAG_LENGTH;
+}
+
 bool mf_segment_is_sound_header(const uint8_t *raw, uint64_t offset, uint32_t tag)
 {
     return memcmp(raw, segment_magic, sizeof segment_magic) == 0 && mf_load64(raw + 16) == offset &&
            mf_load32(raw + 40) == tag && mf_load64(raw + 56) == mf_checksum(raw, 56) &&
            mf_load32(raw + 8) <= MF_STORED_LENGTH_MAX && mf_load32(raw + 12) <= MF_RAW_LENGTH_MAX;
 }
+
+static int check_meaning(const mf_segment *s, memfile_error *err);
 
 int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32_t tag, memfile_error *err)
 {
@@ -30,20 +45,38 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
     s->incarnation_tag = mf_load32(raw + 40);
     s->codec_parameter = mf_load32(raw + 44);
     s->body_checksum = mf_load64(raw + 48);
+    if (s->codec != MF_CODEC_SEALED) {
+        s->body_at = MF_SEGMENT_HEADER_LENGTH;
+        s->body_length = s->stored_length;
+    }
     if (s->type == 0)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "segment header at offset %llu has type 0, which is never valid",
                        (unsigned long long)offset);
-    bool known = (s->type >= MF_TYPE_RECORDS && s->type <= MF_TYPE_VOID) || s->type == MF_TYPE_SEALED;
-    if ((s->flags & ~MF_FLAGS_KNOWN) || raw[7] != 0 ||
-        (s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED) ||
+    if (raw[7] != 0)
+        return mf_fail(err, MEMFILE_E_NEWER, offset, "made by a newer version: segment at offset %llu",
+                       (unsigned long long)offset);
+    return check_meaning(s, err);
+}
+
+/* What the header says, or the beginning of what was sealed: SPEC 4.2. */
+static int check_meaning(const mf_segment *s, memfile_error *err)
+{
+    bool sealed = s->type == MF_TYPE_SEALED, known = sealed || (s->type >= MF_TYPE_RECORDS && s->type <= MF_TYPE_VOID);
+    if ((s->flags & ~MF_FLAGS_KNOWN) || (s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED) ||
         (!known && !(s->flags & MF_FLAG_OPTIONAL)))
-        return mf_fail(err, MEMFILE_E_NEWER, offset,
+        return mf_fail(err, MEMFILE_E_NEWER, s->offset,
                        "made by a newer version: segment at offset %llu has type %u, flags %u, codec %u",
-                       (unsigned long long)offset, s->type, s->flags, s->codec);
+                       (unsigned long long)s->offset, s->type, s->flags, s->codec);
     if (s->codec == MF_CODEC_RAW ? s->codec_parameter != 0
                                  : s->codec == MF_CODEC_ZSTD && (s->codec_parameter != 0 || s->raw_length == 0))
-        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "segment header at offset %llu contradicts itself",
-                       (unsigned long long)offset);
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "segment header at offset %llu contradicts itself",
+                       (unsigned long long)s->offset);
+    if (sealed != (s->codec == MF_CODEC_SEALED) ||
+        (sealed && (s->raw_length != 0 || s->codec_parameter == 0 || (s->flags & ~(MF_FLAG_COMMIT | MF_FLAG_SYNCED)) ||
+                    s->stored_length < sealed_overhead(s->flags))))
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset,
+                       "the header of the segment at offset %llu does not say whether it is sealed",
+                       (unsigned long long)s->offset);
     return MEMFILE_OK;
 }
 
@@ -98,9 +131,91 @@ int mf_segment_check(const mf_segment *s, const uint8_t *raw, memfile_error *err
     return MEMFILE_OK;
 }
 
+#define LABEL "memfile1.seal"
+#define ASSOCIATED_MAX (sizeof LABEL - 1 + 16 + 48 + 16)
+
+/* Label, incarnation, the header without its checksums, the clear part. */
+static mf_slice associated_data(uint8_t out[ASSOCIATED_MAX], const mf_seal *seal, const uint8_t *raw, uint32_t clear)
+{
+    uint8_t *p = out;
+    memcpy(p, LABEL, sizeof LABEL - 1);
+    p += sizeof LABEL - 1;
+    memcpy(p, seal->incarnation_id, 16);
+    memcpy(p + 16, raw, 48);
+    memcpy(p + 64, raw + MF_SEGMENT_HEADER_LENGTH, clear);
+    return mf_slice_of(out, (size_t)(p + 64 - out) + clear);
+}
+
+int mf_segment_clear_part(const mf_segment *s, const uint8_t *raw, uint64_t *keys_offset, uint64_t *group_length,
+                          memfile_error *err)
+{
+    const uint8_t *body = raw + MF_SEGMENT_HEADER_LENGTH;
+    *keys_offset = mf_load64(body);
+    *group_length = s->flags & MF_FLAG_COMMIT ? mf_load64(body + 8) : 0;
+    if (*keys_offset < MF_HEADER_LENGTH || *keys_offset >= s->offset || *keys_offset % 8 != 0 || *group_length % 8 != 0 ||
+        *group_length > s->offset - MF_HEADER_LENGTH)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "the sealed segment at offset %llu names places that cannot be",
+                       (unsigned long long)s->offset);
+    return MEMFILE_OK;
+}
+
+/* What the plaintext begins with, taken for what the header said. */
+static bool take_inner(mf_segment *s, const uint8_t *text, uint32_t length)
+{
+    const uint8_t outer = s->flags;
+    uint32_t body = mf_load32(text + 12);
+    s->type = text[0];
+    s->flags = text[1];
+    s->codec = text[2];
+    s->raw_length = mf_load32(text + 4);
+    s->codec_parameter = mf_load32(text + 8);
+    if (text[3] != 0 || body > length - INNER_LENGTH || s->raw_length > MF_RAW_LENGTH_MAX || s->type == 0 ||
+        s->type == MF_TYPE_KEYS || s->type == MF_TYPE_VOID || s->type == MF_TYPE_SEALED || s->codec == MF_CODEC_SEALED ||
+        (s->flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) != outer || (s->type == MF_TYPE_COMMIT) != (outer & MF_FLAG_COMMIT))
+        return false;
+    for (uint32_t i = INNER_LENGTH + body; i < length; i++)
+        if (text[i] != 0)
+            return false;
+    s->body_length = body;
+    return true;
+}
+
+int mf_segment_open(const mf_seal *seal, mf_segment *s, const uint8_t *raw, uint8_t *out, const uint8_t **opened,
+                    memfile_error *err)
+{
+    *opened = raw;
+    if (s->type != MF_TYPE_SEALED && (!seal->sealed || s->type == MF_TYPE_KEYS || s->type == MF_TYPE_VOID))
+        return MEMFILE_OK;
+    if (s->type != MF_TYPE_SEALED)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset,
+                       "the segment at offset %llu is not sealed, though the file is: somebody put it there who has no key",
+                       (unsigned long long)s->offset);
+    if (!seal->sealed)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "the segment at offset %llu is sealed in a plain file",
+                       (unsigned long long)s->offset);
+    if (seal->epoch == 0)
+        return mf_fail(err, MEMFILE_E_KEY, s->offset, "the memfile is sealed: a passphrase or an identity is needed");
+    uint8_t associated[ASSOCIATED_MAX];
+    uint32_t clear = clear_length(s->flags), at = MF_SEGMENT_HEADER_LENGTH + clear + MF_SEAL_NONCE_LENGTH;
+    uint32_t length = s->stored_length - sealed_overhead(s->flags) + INNER_LENGTH;
+    if (!mf_seal_open(seal, s->codec_parameter, raw + at, length, associated_data(associated, seal, raw, clear),
+                      raw + at - MF_SEAL_NONCE_LENGTH, out + at))
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset,
+                       "the segment at offset %llu does not open: it was changed or moved by somebody who has no key",
+                       (unsigned long long)s->offset);
+    *opened = out;
+    if (!take_inner(s, out + at, length))
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "what is sealed at offset %llu contradicts itself",
+                       (unsigned long long)s->offset);
+    s->body_at = at + INNER_LENGTH;
+    return check_meaning(s, err);
+}
+
 int mf_segment_split(const mf_segment *s, const uint8_t *raw, mf_slice *head, mf_slice *stored, memfile_error *err)
 {
-    mf_cursor c = mf_cursor_of(raw + MF_SEGMENT_HEADER_LENGTH, s->stored_length);
+    mf_cursor c = mf_cursor_of(raw + s->body_at, s->body_length);
+    if (s->body_at == 0)
+        return mf_fail(err, MEMFILE_E_KEY, s->offset, "the segment at offset %llu is sealed", (unsigned long long)s->offset);
     *head = mf_get_string(&c);
     *stored = mf_slice_of(c.at, mf_cursor_left(&c));
     if (c.failed || (s->codec == MF_CODEC_RAW && stored->length != s->raw_length))
@@ -132,9 +247,11 @@ void mf_trailer_encode(uint8_t out[MF_TRAILER_LENGTH], uint64_t total)
     memcpy(out + 4, trailer_magic, sizeof trailer_magic);
 }
 
-void mf_built_init(mf_built *built, const mf_mem *mem)
+void mf_built_init(mf_built *built, const mf_mem *mem, const mf_seal *seal)
 {
     memset(&built->segment, 0, sizeof built->segment);
+    built->seal = seal;
+    built->group_length = 0;
     mf_buffer_init(&built->bytes, mem);
 }
 
@@ -162,30 +279,79 @@ static void put_content(mf_built *built, mf_slice content, mf_compressor *compre
     mf_put_bytes(out, content.data, content.length);
 }
 
+/* Checksum and digest of the body as it is stored. */
+static void digest_body(mf_built *built)
+{
+    const uint8_t *body = built->bytes.data + MF_SEGMENT_HEADER_LENGTH;
+    built->segment.body_checksum = mf_checksum(body, built->segment.stored_length);
+    mf_digest(built->body_digest, MF_LABEL_BYTES, body, built->segment.stored_length);
+}
+
 int mf_segment_build(mf_built *built, uint8_t type, uint8_t flags, mf_slice head, mf_slice content,
                      mf_compressor *compressor, int level, const mf_dictionary *dictionary, memfile_error *err)
 {
     mf_segment *s = &built->segment;
     mf_buffer *out = &built->bytes;
+    bool sealed = built->seal && built->seal->sealed && type != MF_TYPE_KEYS && type != MF_TYPE_VOID;
+    uint32_t before = sealed ? clear_length(flags) + MF_SEAL_NONCE_LENGTH + INNER_LENGTH : 0;
     memset(s, 0, sizeof *s);
     s->type = type;
     s->flags = flags;
     s->raw_length = (uint32_t)content.length;
+    s->body_at = MF_SEGMENT_HEADER_LENGTH + before;
     mf_buffer_clear(out);
-    mf_put_zero(out, MF_SEGMENT_HEADER_LENGTH);
+    mf_put_zero(out, s->body_at);
     mf_put_string(out, head);
     put_content(built, content, compressor, level, dictionary);
     if (out->failed)
         return mf_fail_memory(err);
-    size_t stored = out->length - MF_SEGMENT_HEADER_LENGTH;
+    size_t body = out->length - s->body_at, stored = body;
+    if (sealed) {
+        size_t text = mf_seal_padded(built->seal, INNER_LENGTH + body);
+        mf_put_zero(out, text - INNER_LENGTH - body + MF_SEAL_TAG_LENGTH);
+        stored = before - INNER_LENGTH + text + MF_SEAL_TAG_LENGTH;
+    }
     if (stored > MF_STORED_LENGTH_MAX || content.length > MF_RAW_LENGTH_MAX)
         return mf_fail(err, MEMFILE_E_LIMIT, MF_NOWHERE, "a segment of %zu bytes is over the limit of %u", stored,
                        MF_STORED_LENGTH_MAX);
+    s->body_length = (uint32_t)body;
     s->stored_length = (uint32_t)stored;
-    s->body_checksum = mf_checksum(out->data + MF_SEGMENT_HEADER_LENGTH, stored);
-    mf_digest(built->body_digest, MF_LABEL_BYTES, out->data + MF_SEGMENT_HEADER_LENGTH, stored);
     mf_put_zero(out, (size_t)(mf_segment_total(s) - out->length));
-    return out->failed ? mf_fail_memory(err) : MEMFILE_OK;
+    if (out->failed)
+        return mf_fail_memory(err);
+    if (!sealed)
+        digest_body(built);
+    return MEMFILE_OK;
+}
+
+/* Closes what was built, which has its place: SPEC 20.6. */
+static void close_segment(mf_built *built)
+{
+    const mf_segment *s = &built->segment;
+    uint8_t associated[ASSOCIATED_MAX], *raw = built->bytes.data, *body = raw + MF_SEGMENT_HEADER_LENGTH;
+    mf_segment outer = *s;
+    uint32_t clear = clear_length(s->flags), at = s->body_at - INNER_LENGTH;
+    uint32_t length = s->stored_length - sealed_overhead(s->flags) + INNER_LENGTH;
+    mf_store64(body, built->seal->keys_offset);
+    if (s->flags & MF_FLAG_COMMIT)
+        mf_store64(body + 8, built->group_length);
+    raw[at] = s->type;
+    raw[at + 1] = s->flags;
+    raw[at + 2] = s->codec;
+    mf_store32(raw + at + 4, s->raw_length);
+    mf_store32(raw + at + 8, s->codec_parameter);
+    mf_store32(raw + at + 12, s->body_length);
+    outer.type = MF_TYPE_SEALED;
+    outer.codec = MF_CODEC_SEALED;
+    outer.flags &= MF_FLAG_COMMIT | MF_FLAG_SYNCED;
+    outer.raw_length = 0;
+    outer.codec_parameter = built->seal->epoch;
+    mf_segment_encode(&outer, raw);
+    mf_seal_close(built->seal, raw + at, length, raw + 16, associated_data(associated, built->seal, raw, clear),
+                  raw + at - MF_SEAL_NONCE_LENGTH, raw + at + length);
+    digest_body(built);
+    outer.body_checksum = s->body_checksum;
+    mf_segment_encode(&outer, raw);
 }
 
 void mf_segment_place(mf_built *built, uint64_t offset, uint64_t previous_commit, uint64_t parent_tag, uint32_t tag)
@@ -195,7 +361,10 @@ void mf_segment_place(mf_built *built, uint64_t offset, uint64_t previous_commit
     s->previous_commit = previous_commit;
     s->parent_tag = parent_tag;
     s->incarnation_tag = tag;
-    mf_segment_encode(s, built->bytes.data);
+    if (s->body_at > MF_SEGMENT_HEADER_LENGTH)
+        close_segment(built);
+    else
+        mf_segment_encode(s, built->bytes.data);
     if (s->flags & MF_FLAG_COMMIT) {
         uint8_t *trailer = built->bytes.data + built->bytes.length - MF_TRAILER_LENGTH;
         mf_trailer_encode(trailer, mf_segment_total(s));

@@ -6,6 +6,7 @@
 #include "compress.h"
 #include "digest.h"
 #include "format.h"
+#include "seal.h"
 
 typedef struct mf_segment {
     uint8_t type, flags, codec;
@@ -13,6 +14,8 @@ typedef struct mf_segment {
     uint64_t offset, previous_commit, parent_tag;
     uint32_t incarnation_tag, codec_parameter;
     uint64_t body_checksum;
+    /* Where the body of SPEC 4.3 stands in the segment's bytes; 0 while it is sealed. */
+    uint32_t body_at, body_length;
 } mf_segment;
 
 #define MF_SEGMENT_MAGIC_FIRST 0xd3 /* first byte of every header */
@@ -37,7 +40,18 @@ bool mf_segment_has_magic(const uint8_t *raw);
 /* The body checksum alone. */
 bool mf_segment_body_agrees(const mf_segment *segment, const uint8_t *raw);
 
-/* Head and stored content of a checked segment (SPEC 4.3). */
+/* Of a checked one of type SEALED: what it says to readers without a key, SPEC 20.6. */
+int mf_segment_clear_part(const mf_segment *segment, const uint8_t *raw, uint64_t *keys_offset, uint64_t *group_length,
+                          memfile_error *err);
+
+/* Opens a checked segment: where the file is sealed its bytes are made plain in `out`, of the same length (it may
+ * be `raw`), and type, flags, codec and lengths become what they are inside. Where it is not, or is of a type that
+ * is never sealed, nothing is done and out is not used: *opened says where to read. KEY without a key; DAMAGED what does not
+ * open, and what is plain and should not be. */
+int mf_segment_open(const mf_seal *seal, mf_segment *segment, const uint8_t *raw, uint8_t *out, const uint8_t **opened,
+                    memfile_error *err);
+
+/* Head and stored content of an opened segment (SPEC 4.3). */
 int mf_segment_split(const mf_segment *segment, const uint8_t *raw, mf_slice *head, mf_slice *stored,
                      memfile_error *err);
 
@@ -56,15 +70,18 @@ void mf_trailer_encode(uint8_t out[MF_TRAILER_LENGTH], uint64_t total);
 typedef struct mf_built {
     mf_segment segment;
     mf_buffer bytes; /* room for the header, body, padding, trailer */
-    uint8_t body_digest[MF_DIGEST_LENGTH];
+    uint8_t body_digest[MF_DIGEST_LENGTH]; /* if it is sealed: known when it has its place */
+    const mf_seal *seal;
+    uint64_t group_length; /* told in the clear part of a sealed commit: to be set before it is placed */
 } mf_built;
 
-void mf_built_init(mf_built *built, const mf_mem *mem);
+/* seal: the file's, which may be of a plain one; it must outlive `built`. */
+void mf_built_init(mf_built *built, const mf_mem *mem, const mf_seal *seal);
 void mf_built_free(mf_built *built);
 /* Assembles the body of head and content; level 0 or no gain: stored raw. */
 int mf_segment_build(mf_built *built, uint8_t type, uint8_t flags, mf_slice head, mf_slice content,
                      mf_compressor *compressor, int level, const mf_dictionary *dictionary, memfile_error *err);
-/* Gives it its place: fills header and trailer. */
+/* Gives it its place: seals it, fills header and trailer. Once. */
 void mf_segment_place(mf_built *built, uint64_t offset, uint64_t previous_commit, uint64_t parent_tag, uint32_t tag);
 
 /* ---- stored digest, SPEC 8.7 */

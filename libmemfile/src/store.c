@@ -149,6 +149,7 @@ int mf_store_segment(mf_store *st, uint64_t offset, uint64_t length, mf_segment 
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "a reference gives the segment at offset %llu a wrong length",
                        (unsigned long long)offset);
     uint8_t *bytes = (uint8_t *)mf_alloc(st->mem, first);
+    const uint8_t *opened;
     if (!bytes)
         return mf_fail_memory(err);
     int rc = read_some(st, offset, bytes, first, &got, err);
@@ -169,6 +170,8 @@ int mf_store_segment(mf_store *st, uint64_t offset, uint64_t length, mf_segment 
     }
     if (rc == MEMFILE_OK)
         rc = mf_segment_check(segment, bytes, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_open(&st->seal, segment, bytes, bytes, &opened, err);
     if (rc != MEMFILE_OK) {
         mf_free(st->mem, bytes);
         return rc;
@@ -370,6 +373,159 @@ static int read_ending(mf_store *st, uint64_t size, memfile_error *err)
     return rc;
 }
 
+/* Opens a checked segment of the tail, whose bytes are not ours to change: into *plain if it is sealed. */
+static int open_tail(mf_store *st, mf_segment *s, const uint8_t *raw, mf_buffer *plain, const uint8_t **opened,
+                     memfile_error *err)
+{
+    uint8_t *out = NULL;
+    if (s->type == MF_TYPE_SEALED) {
+        mf_buffer_clear(plain);
+        out = mf_buffer_reserve(plain, (size_t)mf_segment_total(s));
+        if (!out)
+            return mf_fail_memory(err);
+    }
+    return mf_segment_open(&st->seal, s, raw, out, opened, err);
+}
+
+/* ---- the seal */
+
+/* The KEYS segment at `offset`, if it is sound and of that epoch (0: of any). */
+static int read_keys(mf_store *st, uint64_t offset, uint64_t limit, uint32_t epoch, mf_buffer *scratch, mf_keys *keys,
+                     memfile_error *err)
+{
+    mf_segment s;
+    mf_slice head, stored;
+    const uint8_t *raw;
+    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || limit < MF_SEGMENT_HEADER_LENGTH ||
+        offset > limit - MF_SEGMENT_HEADER_LENGTH)
+        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no key slots can be at offset %llu", (unsigned long long)offset);
+    int rc = mf_tail_bytes(st, offset, MF_SEGMENT_HEADER_LENGTH, scratch, &raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_decode(&s, raw, offset, st->tag, err);
+    if (rc == MEMFILE_OK && (s.type != MF_TYPE_KEYS || s.codec != MF_CODEC_RAW || s.raw_length != 0 ||
+                             mf_segment_total(&s) > limit - offset))
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "there are no key slots at offset %llu", (unsigned long long)offset);
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_bytes(st, offset, (size_t)mf_segment_total(&s), scratch, &raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_check(&s, raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_split(&s, raw, &head, &stored, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_keys_decode(keys, head, offset, err);
+    if (rc == MEMFILE_OK && epoch && keys->epoch != epoch)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the key slots at offset %llu are of another epoch",
+                     (unsigned long long)offset);
+    return rc;
+}
+
+/* A sound KEYS segment of that epoch before `limit`, where the one that is named is damaged; epoch 0: one of
+ * the highest. DONE if there is none. */
+static int search_keys(mf_store *st, uint64_t limit, uint32_t epoch, mf_buffer *scratch, mf_keys *keys, uint64_t *offset,
+                       memfile_error *err)
+{
+    uint64_t at = MF_HEADER_LENGTH;
+    bool found = false;
+    while (limit >= MF_SEGMENT_HEADER_LENGTH && at <= limit - MF_SEGMENT_HEADER_LENGTH) {
+        mf_segment s;
+        memfile_error why;
+        const uint8_t *raw;
+        int rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, scratch, &raw, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        bool sound = mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK && mf_segment_total(&s) <= limit - at;
+        if (sound && s.type == MF_TYPE_KEYS) {
+            mf_keys here;
+            rc = read_keys(st, at, limit, epoch, scratch, &here, &why);
+            if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY) {
+                *err = why;
+                return rc;
+            }
+            if (rc == MEMFILE_OK && (!found || here.epoch >= keys->epoch)) {
+                *keys = here;
+                *offset = at;
+                found = true;
+            }
+            if (found && epoch)
+                return MEMFILE_OK;
+        }
+        at += sound ? mf_segment_total(&s) : 8;
+    }
+    if (found) /* its bytes are looked at again */
+        return read_keys(st, *offset, limit, epoch, scratch, keys, err);
+    return MEMFILE_DONE;
+}
+
+static int take_keys(mf_store *st, const mf_keys *keys, uint64_t offset, memfile_error *err)
+{
+    int rc = st->without_key ? MEMFILE_OK
+                             : mf_keys_open(keys, st->secret, st->header_raw, offset, &st->seal, &st->slots, err);
+    if (rc == MEMFILE_OK) {
+        st->keys = *keys;
+        st->keys.slots = st->keys.roster = st->keys.older = st->keys.committed = mf_slice_of(NULL, 0);
+    }
+    return rc;
+}
+
+static int need_key(const mf_store *st, memfile_error *err)
+{
+    return st->secret || st->without_key
+               ? MEMFILE_OK
+               : mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE, "the memfile is sealed: a passphrase or an identity is needed");
+}
+
+int mf_store_unlock(mf_store *st, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_keys keys;
+    uint64_t offset;
+    if (!st->seal.sealed || st->seal.epoch > 0)
+        return MEMFILE_OK;
+    int rc = need_key(st, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    mf_buffer_init(&scratch, st->mem);
+    rc = search_keys(st, st->committed.file_size, 0, &scratch, &keys, &offset, err);
+    if (rc == MEMFILE_OK)
+        rc = take_keys(st, &keys, offset, err);
+    else if (rc == MEMFILE_DONE)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_HEADER_LENGTH, "no key slots are left: nobody can open the file any more");
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* What opens the segments of the newest commit, and those before it: SPEC 20.5. */
+static int unlock(mf_store *st, const mf_segment *commit, const uint8_t *raw, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_keys keys;
+    uint64_t offset, group_length;
+    uint32_t epoch = commit->codec_parameter;
+    int rc = mf_segment_clear_part(commit, raw, &offset, &group_length, err);
+    if (rc == MEMFILE_OK && st->seal.epoch == epoch && memcmp(st->seal.incarnation_id, st->header.incarnation_id, 16) == 0) {
+        st->seal.keys_offset = offset;
+        return MEMFILE_OK;
+    }
+    if (rc == MEMFILE_OK)
+        rc = need_key(st, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    mf_buffer_init(&scratch, st->mem);
+    rc = read_keys(st, offset, commit->offset, epoch, &scratch, &keys, err);
+    if (rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED) {
+        memfile_error first = *err;
+        rc = search_keys(st, commit->offset, epoch, &scratch, &keys, &offset, err);
+        if (rc == MEMFILE_DONE) {
+            *err = first;
+            rc = first.code;
+        }
+    }
+    if (rc == MEMFILE_OK)
+        rc = take_keys(st, &keys, offset, err);
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
 /* One commit of the tail, walking forward from the last FULL one. */
 static int take_commit(mf_store *st, mf_state *state, const mf_segment *s, const uint8_t *raw, bool first,
                        memfile_error *err)
@@ -422,11 +578,12 @@ static int take_commit(mf_store *st, mf_state *state, const mf_segment *s, const
 /* From the last FULL commit to the newest. Damaged ones in between are passed over. */
 static int read_tail(mf_store *st, mf_state *state, uint64_t full, uint64_t newest, memfile_error *err)
 {
-    mf_buffer scratch;
-    const uint8_t *raw;
+    mf_buffer scratch, plain;
+    const uint8_t *raw, *opened;
     mf_segment s;
     int rc = MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
+    mf_buffer_init(&plain, st->mem);
     for (uint64_t at = full; at <= newest && rc == MEMFILE_OK;) {
         memfile_error why;
         rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
@@ -442,11 +599,13 @@ static int read_tail(mf_store *st, mf_state *state, uint64_t full, uint64_t newe
             rc = mf_tail_bytes(st, at, (size_t)mf_segment_total(&s), &scratch, &raw, err);
             if (rc != MEMFILE_OK)
                 break;
-            if (s.type == MF_TYPE_COMMIT) {
+            if (s.flags & MF_FLAG_COMMIT) {
                 sound = mf_segment_check(&s, raw, &why);
-                if (sound == MEMFILE_OK)
-                    sound = rc = take_commit(st, state, &s, raw, at == full, err);
-                else if (at == full || at == newest)
+                if (sound == MEMFILE_OK) { /* what does not open is no accident */
+                    rc = open_tail(st, &s, raw, &plain, &opened, err);
+                    if (rc == MEMFILE_OK)
+                        rc = take_commit(st, state, &s, opened, at == full, err);
+                } else if (at == full || at == newest)
                     *err = why, rc = sound;
                 else
                     state->lost_commits++;
@@ -462,6 +621,7 @@ static int read_tail(mf_store *st, mf_state *state, uint64_t full, uint64_t newe
         /* a void, or a damaged header: search */
         at += 8;
     }
+    mf_buffer_free(&plain);
     mf_buffer_free(&scratch);
     if (rc == MEMFILE_OK && state->commit_offset != newest)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, newest, "the commits before offset %llu are damaged",
@@ -475,31 +635,49 @@ static int load_state(mf_store *st, uint64_t size, mf_state *state, memfile_erro
     mf_segment s;
     mf_commit k;
     mf_slice head, stored;
-    mf_buffer scratch;
-    const uint8_t *raw;
+    mf_buffer scratch, plain;
+    const uint8_t *raw, *opened;
     memset(state, 0, sizeof *state);
     state->file_size = size;
-    int rc = mf_tail_find(st, size, &newest, &state->unfinished_is_damage, err);
+    int rc = st->seal.sealed && st->seal.epoch == 0 ? need_key(st, err) : MEMFILE_OK;
+    if (rc == MEMFILE_OK)
+        rc = mf_tail_find(st, size, &newest, &state->unfinished_is_damage, err);
     if (rc != MEMFILE_OK)
         return rc;
     mf_buffer_init(&scratch, st->mem);
+    mf_buffer_init(&plain, st->mem);
     rc = mf_tail_bytes(st, newest, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
     if (rc == MEMFILE_OK)
         rc = mf_segment_decode(&s, raw, newest, st->tag, err);
     if (rc == MEMFILE_OK)
         rc = mf_tail_bytes(st, newest, (size_t)mf_segment_total(&s), &scratch, &raw, err);
+    if (rc == MEMFILE_OK) {
+        state->end = newest + mf_segment_total(&s);
+        state->commit_offset = newest;
+        state->commit_length = mf_segment_total(&s);
+        state->previous_commit = s.previous_commit;
+        rc = st->seal.sealed ? unlock(st, &s, raw, err) : MEMFILE_OK;
+        state->keys_offset = st->seal.keys_offset;
+    }
+    if (rc == MEMFILE_OK && st->without_key) {
+        mf_buffer_free(&plain);
+        mf_buffer_free(&scratch);
+        return MEMFILE_OK;
+    }
     if (rc == MEMFILE_OK)
-        rc = mf_segment_split(&s, raw, &head, &stored, err);
+        rc = open_tail(st, &s, raw, &plain, &opened, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_split(&s, opened, &head, &stored, err);
     if (rc == MEMFILE_OK)
         rc = mf_commit_decode(&k, head, NULL, st->mem, newest, err);
     if (rc == MEMFILE_OK) {
-        state->end = newest + mf_segment_total(&s);
         uint64_t full = k.flags & MF_COMMIT_FULL ? newest : newest - k.footer_distance;
         if (full % 8 != 0 || full < MF_HEADER_LENGTH || newest - full > 2 * MF_STORED_LENGTH_MAX)
             rc = mf_fail(err, MEMFILE_E_DAMAGED, newest, "the newest commit leads to no footer");
         else
             rc = read_tail(st, state, full, newest, err);
     }
+    mf_buffer_free(&plain);
     mf_buffer_free(&scratch);
     if (rc != MEMFILE_OK)
         mf_footer_free(&state->footer, st->mem);
@@ -519,21 +697,23 @@ static int read_header(mf_store *st, memfile_error *err)
             return rc;
     }
     rc = mf_header_decode(&st->header, st->header_raw, got, err);
-    if (rc == MEMFILE_OK && st->header.suite == MF_SUITE_SEALED)
-        rc = mf_fail(err, MEMFILE_E_KEY, 14, "the memfile is sealed; this version cannot open it");
+    if (rc == MEMFILE_OK && st->header.suite == MF_SUITE_PLAIN && st->secret)
+        rc = mf_fail(err, MEMFILE_E_KEY, 14, "a key was given, but the memfile is not sealed: nothing that it says is protected");
+    st->seal.sealed = rc == MEMFILE_OK && st->header.suite == MF_SUITE_SEALED;
     st->tag = mf_header_tag(&st->header);
     return rc;
 }
 
 int mf_store_visit_tail(mf_store *st, mf_commit_visit *visit, void *context, memfile_error *err)
 {
-    mf_buffer scratch;
-    const uint8_t *raw;
+    mf_buffer scratch, plain;
+    const uint8_t *raw, *opened;
     mf_segment s;
     mf_commit k;
     mf_slice head, stored;
     int rc = MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
+    mf_buffer_init(&plain, st->mem);
     for (uint64_t at = st->state->footer_offset; at < st->state->end && rc == MEMFILE_OK; at += mf_segment_total(&s)) {
         rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
         if (rc == MEMFILE_OK)
@@ -545,14 +725,45 @@ int mf_store_visit_tail(mf_store *st, mf_commit_visit *visit, void *context, mem
         if (rc == MEMFILE_OK)
             rc = mf_segment_check(&s, raw, err);
         if (rc == MEMFILE_OK)
-            rc = mf_segment_split(&s, raw, &head, &stored, err);
+            rc = open_tail(st, &s, raw, &plain, &opened, err);
+        if (rc == MEMFILE_OK)
+            rc = mf_segment_split(&s, opened, &head, &stored, err);
         if (rc == MEMFILE_OK)
             rc = mf_commit_decode(&k, head, NULL, st->mem, at, err);
         if (rc == MEMFILE_OK)
             rc = visit(context, &s, raw, &k);
     }
+    mf_buffer_free(&plain);
     mf_buffer_free(&scratch);
     return rc;
+}
+
+typedef struct log_state {
+    mf_tree *log;
+    uint8_t *salt_root;
+    uint8_t pending[32];
+    bool first;
+} log_state;
+
+static int add_to_log(void *context, const mf_segment *s, const uint8_t *raw, const mf_commit *k)
+{
+    log_state *l = (log_state *)context;
+    (void)s, (void)raw;
+    if (!l->first && (k->flags & MF_COMMIT_LOGICAL))
+        mf_tree_add(l->log, l->pending);
+    memcpy(l->pending, k->history_digest, 32);
+    if (k->flags & MF_COMMIT_SALT)
+        memcpy(l->salt_root, k->salt_root, MF_SALT_LENGTH);
+    l->first = false;
+    return MEMFILE_OK;
+}
+
+int mf_store_log_before(mf_store *st, mf_tree *log, uint8_t salt_root[MF_SALT_LENGTH], memfile_error *err)
+{
+    log_state l = {log, salt_root, {0}, true};
+    mf_tree_from_frontier(log, st->state->footer_number, &st->state->footer.frontier[0][0]);
+    memcpy(salt_root, st->state->footer.salt_root, MF_SALT_LENGTH);
+    return mf_store_visit_tail(st, add_to_log, &l, err);
 }
 
 static void forget_all(mf_store *st)
@@ -620,9 +831,12 @@ static int take_state(mf_store *st, uint64_t size, memfile_error *err)
     return MEMFILE_OK;
 }
 
-int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err)
+int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limit, const mf_access *access,
+                   memfile_error *err)
 {
     memset(st, 0, sizeof *st);
+    st->secret = access ? access->secret : NULL;
+    st->without_key = access && access->without_key;
     st->mem = mem;
     st->io = io;
     st->cache_limit = cache_limit;
@@ -631,6 +845,9 @@ int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limi
     mf_compressor_init(&st->compressor);
     st->ending = (uint8_t *)mf_alloc(mem, ENDING_LENGTH + 8);
     int rc = st->ending ? look(st, true, &st->committed.file_size, err) : mf_fail_memory(err);
+    if (rc == MEMFILE_OK && access && access->seal && access->seal->epoch && st->seal.sealed)
+        rc = mf_seal_copy(&st->seal, access->seal, err);
+    st->without_key = st->without_key && st->seal.sealed;
     if (rc != MEMFILE_OK)
         mf_store_close(st);
     return rc;
@@ -641,9 +858,10 @@ int mf_store_load(mf_store *st, memfile_error *err)
     return take_state(st, st->committed.file_size, err);
 }
 
-int mf_store_open(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err)
+int mf_store_open(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limit, const mf_access *access,
+                  memfile_error *err)
 {
-    int rc = mf_store_begin(st, io, mem, cache_limit, err);
+    int rc = mf_store_begin(st, io, mem, cache_limit, access, err);
     if (rc != MEMFILE_OK)
         return rc;
     rc = mf_store_load(st, err);
@@ -661,6 +879,7 @@ void mf_store_close(mf_store *st)
     mf_free(st->mem, st->buckets);
     mf_free(st->mem, st->ending);
     mf_compressor_free(&st->compressor);
+    mf_seal_clear(&st->seal);
     if (st->io)
         st->io->functions->close(st->io);
     memset(st, 0, sizeof *st);
@@ -689,8 +908,11 @@ int mf_store_reload(mf_store *st, memfile_error *err)
     const uint32_t tag = st->tag;
     uint8_t raw[MF_HEADER_LENGTH];
     uint64_t size;
+    mf_seal seal = st->seal;
     memcpy(raw, st->header_raw, sizeof raw);
     forget_all(st);
+    st->seal.keys = NULL; /* that file's keys are its own */
+    st->seal.epoch = 0;
     int rc = look(st, true, &size, err);
     if (rc == MEMFILE_OK && memcmp(header.memory_id, st->header.memory_id, sizeof header.memory_id) != 0)
         rc = mf_fail(err, MEMFILE_E_CONFLICT, MF_NOWHERE,
@@ -698,7 +920,11 @@ int mf_store_reload(mf_store *st, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = take_state(st, size, err);
     st->io->functions->settle(st->io, rc == MEMFILE_OK);
+    if (rc == MEMFILE_OK)
+        mf_seal_retire(&st->seal, &seal);
     if (rc != MEMFILE_OK) {
+        mf_seal_clear(&st->seal);
+        st->seal = seal;
         st->header = header;
         st->tag = tag;
         memcpy(st->header_raw, raw, sizeof raw);

@@ -8,6 +8,7 @@
 #include "commit.h"
 #include "header.h"
 #include "io.h"
+#include "keys.h"
 #include "page.h"
 #include "segment.h"
 
@@ -39,6 +40,7 @@ typedef struct mf_tail_commit {
 /* What the newest commit says. */
 typedef struct mf_state {
     uint64_t end;           /* of the newest commit */
+    uint64_t keys_offset;   /* of the KEYS segment it names, if sealed */
     uint64_t commit_offset, commit_length, previous_commit;
     bool commit_is_logical;
     uint64_t number;        /* of the newest logical commit */
@@ -66,6 +68,11 @@ typedef struct mf_store {
     mf_header header;
     uint8_t header_raw[MF_HEADER_LENGTH];
     uint32_t tag;
+    mf_seal seal;
+    mf_secret *secret;      /* not owned; NULL: none was given */
+    bool without_key;       /* sealed, and to be looked at from outside: no state but where the newest commit is */
+    mf_keys keys;           /* of a sealed file: its newest KEYS segment, without the slices */
+    mf_slots slots;         /* whom its key is given to, if it was opened */
     mf_state committed;
     mf_state *state;        /* what look-ups see: &committed, or a writer's while it works */
     uint64_t generation;    /* changes whenever what look-ups go by does */
@@ -98,17 +105,30 @@ static inline uint32_t mf_state_tail_count(const mf_state *s)
     return s->blocks ? s->block_count : s->tail_count;
 }
 
+/* How a sealed file is opened. All zero: it is not. */
+typedef struct mf_access {
+    mf_secret *secret;   /* must outlive the store; a plain file is refused then */
+    const mf_seal *seal; /* the file's keys, where they are known; copied */
+    bool without_key;    /* only to be looked at from outside */
+} mf_access;
+
 /* Takes over io, also on failure. mf_store_begin only reads header and ending;
- * mf_store_load then finds the newest commit. */
-int mf_store_begin(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err);
+ * mf_store_load then finds the newest commit, and opens the seal. access: NULL is all zero. */
+int mf_store_begin(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, const mf_access *access,
+                   memfile_error *err);
 int mf_store_load(mf_store *store, memfile_error *err);
-int mf_store_open(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, memfile_error *err);
+int mf_store_open(mf_store *store, mf_io *io, const mf_mem *mem, size_t cache_limit, const mf_access *access,
+                  memfile_error *err);
 void mf_store_close(mf_store *store);
 /* The file has `size` bytes now: finds its newest commit again. MEMFILE_DONE if nothing changed. */
 int mf_store_refresh(mf_store *store, uint64_t size, memfile_error *err);
 /* After reopen: opens the file that was put in the place of this one. On failure the store
  * is as it was, of the old file. */
 int mf_store_reload(mf_store *store, memfile_error *err);
+
+/* Opens the seal of a sealed file whose newest commit cannot be read, by the newest KEYS segment that is sound;
+ * nothing to do if it is open. DAMAGED if there is none. */
+int mf_store_unlock(mf_store *store, memfile_error *err);
 
 /* rebuild.c: makes the state anew from what is sound, so that reading goes on.
  * all: what stands behind the newest commit too. */
@@ -123,7 +143,7 @@ int mf_store_page(mf_store *store, uint64_t offset, uint64_t length, mf_object *
 int mf_store_block(mf_store *store, uint64_t offset, mf_object **out, memfile_error *err);
 int mf_store_content(mf_store *store, mf_object *object, memfile_error *err); /* texts and rests */
 void mf_store_release(mf_store *store, mf_object *object);
-/* Reads and checks one segment into *raw (allocated; freed by the caller). */
+/* Reads, checks and opens one segment into *raw (allocated; freed by the caller). */
 int mf_store_segment(mf_store *store, uint64_t offset, uint64_t length, mf_segment *segment, uint8_t **raw,
                      memfile_error *err);
 int mf_store_dictionary(mf_store *store, uint32_t id, const mf_dictionary **out, memfile_error *err);
@@ -172,12 +192,19 @@ void mf_run_iterator_close(mf_run_iterator *iterator);
 /* Columns of a row that need no content, as a record for mf_items_add_entry. */
 void mf_block_record_columns(mf_block *block, uint32_t row, mf_record *record);
 
-/* Every commit from the last FULL one to the newest, oldest first. raw: the whole segment. */
+/* Every commit from the last FULL one to the newest, oldest first. raw: the whole segment as it is stored; what
+ * the commit points into is opened. */
 typedef int mf_commit_visit(void *context, const mf_segment *segment, const uint8_t *raw, const mf_commit *commit);
 int mf_store_visit_tail(mf_store *store, mf_commit_visit *visit, void *context, memfile_error *err);
 
+/* The log of all commits before the newest logical one, SPEC 9.3, and the root of the salt tree in use. */
+int mf_store_log_before(mf_store *store, mf_tree *log, uint8_t salt_root[MF_SALT_LENGTH], memfile_error *err);
+
 /* tail.c: SPEC 14. Finds the newest commit of a file of `size` bytes. */
 int mf_tail_find(mf_store *store, uint64_t size, uint64_t *commit_offset, bool *damage, memfile_error *err);
+/* Group_Length of a checked commit, as it is stored: from its head, or from the clear part of a sealed one. */
+int mf_tail_group_length(mf_store *store, const mf_segment *segment, const uint8_t *raw, uint64_t *length,
+                         memfile_error *err);
 /* Does the commit at offset count (SPEC 9.4)? MEMFILE_OK, or why not. */
 int mf_tail_counts(mf_store *store, uint64_t offset, uint64_t size, uint64_t *end, memfile_error *err);
 /* `length` bytes at `offset`, from the ending if they are there, else read to *scratch. */

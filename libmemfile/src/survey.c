@@ -3,6 +3,7 @@
  * SPEC 17. */
 #include <stdio.h>
 
+#include "unlock.h"
 #include "verify.h"
 
 #define KEPT_MAX 4096u
@@ -97,7 +98,8 @@ static bool places_are_unsure(const kept_findings *k, const memfile_verify_resul
 }
 
 static int check_image(const char *path, const mf_image *image, const memfile_verify_options *options,
-                       const mf_verify_listener *listener, memfile_verify_result *result, memfile_error *err)
+                       const mf_verify_listener *listener, const mf_access *access, memfile_verify_result *result,
+                       memfile_error *err)
 {
     mf_verify_listener l = {0};
     mf_io *base, *io;
@@ -108,7 +110,7 @@ static int check_image(const char *path, const mf_image *image, const memfile_ve
     if (rc == MEMFILE_OK)
         rc = mf_image_open(image, base, &io, err);
     if (rc == MEMFILE_OK)
-        rc = mf_verify_run(io, options, &l, result, err);
+        rc = mf_verify_run(io, options, &l, access, result, err);
     if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED && rc != MEMFILE_E_TRUNCATED)
         return rc;
     if (image->extent_count == 0 && image->header_sound)
@@ -120,8 +122,8 @@ static int check_image(const char *path, const mf_image *image, const memfile_ve
 }
 
 /* *unsure: the image is asked for. */
-static int first_pass(const char *path, kept_findings *kept, memfile_verify_result *result, bool *unsure,
-                      memfile_error *err)
+static int first_pass(const char *path, kept_findings *kept, const mf_access *access, memfile_verify_result *result,
+                      bool *unsure, memfile_error *err)
 {
     memfile_verify_options o = *kept->options;
     mf_io *io;
@@ -132,7 +134,7 @@ static int first_pass(const char *path, kept_findings *kept, memfile_verify_resu
     int rc = mf_io_file_open(&mf_mem_default, path, MF_IO_READ, &io, err);
     if (rc != MEMFILE_OK)
         return rc;
-    rc = mf_verify_run(io, &o, NULL, result, err);
+    rc = mf_verify_run(io, &o, NULL, access, result, err);
     bool checked = result->file_bytes > 0;
     if (kept->no_memory)
         return mf_fail_memory(err);
@@ -152,26 +154,26 @@ static int build_image(const char *path, mf_image *image, memfile_error *err)
 }
 
 int mf_survey(const char *path, const memfile_verify_options *options, const mf_verify_listener *listener,
-              mf_image *image, memfile_verify_result *result, memfile_error *err)
+              const mf_access *access, mf_image *image, memfile_verify_result *result, memfile_error *err)
 {
     int rc = build_image(path, image, err);
-    return rc == MEMFILE_OK ? check_image(path, image, options, listener, result, err) : rc;
+    return rc == MEMFILE_OK ? check_image(path, image, options, listener, access, result, err) : rc;
 }
 
-static int verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
-                  memfile_error *err)
+static int verify(const char *path, const memfile_verify_options *options, const mf_access *access,
+                  memfile_verify_result *result, memfile_error *err)
 {
     kept_findings kept = {options, NULL, 0, 0, false, false};
     mf_image image = {&mf_mem_default, 0, 0, 0, false, {0}, {0}, NULL, 0};
     memfile_error why;
     bool unsure;
-    int rc = first_pass(path, &kept, result, &unsure, err);
+    int rc = first_pass(path, &kept, access, result, &unsure, err);
     int built = unsure ? build_image(path, &image, &why) : MEMFILE_E_DAMAGED;
     if (built == MEMFILE_E_SYSTEM || built == MEMFILE_E_MEMORY || built == MEMFILE_E_NOT_FOUND) {
         *err = why; /* it could not be checked */
         rc = built;
     } else if (built == MEMFILE_OK && (image.extent_count > 0 || !image.header_sound)) {
-        rc = check_image(path, &image, options, NULL, result, err);
+        rc = check_image(path, &image, options, NULL, access, result, err);
     } else {
         pass_on(&kept);
     }
@@ -196,7 +198,13 @@ int memfile_verify(const char *path, const memfile_verify_options *options, memf
     mf_error_clear(error);
     if (!mf_digest_start())
         return mf_fail(error, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium could not be started");
-    int rc = verify(path, &o, result, error);
+    mf_secret *secret;
+    int rc = mf_unlock_take(&o.unlock, &mf_mem_default, &secret, error);
+    if (rc != MEMFILE_OK)
+        return rc;
+    const mf_access access = {secret, NULL, o.without_key || (o.quick && !secret)};
+    rc = verify(path, &o, &access, result, error);
+    mf_secret_free(secret);
     if (rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED && rc != MEMFILE_E_DAMAGED)
         memset(result, 0, sizeof *result);
     return rc;

@@ -65,25 +65,35 @@ static int group_is_sound(mf_store *st, const mf_segment *commit, uint64_t group
     return rc;
 }
 
+int mf_tail_group_length(mf_store *st, const mf_segment *s, const uint8_t *raw, uint64_t *length, memfile_error *err)
+{
+    mf_commit commit;
+    mf_slice head, stored;
+    uint64_t keys;
+    *length = 0;
+    if (st->seal.sealed && s->type == MF_TYPE_SEALED && (s->flags & MF_FLAG_COMMIT))
+        return mf_segment_clear_part(s, raw, &keys, length, err);
+    if (st->seal.sealed || !(s->flags & MF_FLAG_COMMIT) || s->type != MF_TYPE_COMMIT)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "the segment at offset %llu is not a commit",
+                       (unsigned long long)s->offset);
+    int rc = mf_segment_split(s, raw, &head, &stored, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_commit_decode(&commit, head, NULL, st->mem, s->offset, err);
+    if (rc == MEMFILE_OK)
+        *length = commit.group_length;
+    return rc;
+}
+
 int mf_tail_counts(mf_store *st, uint64_t offset, uint64_t size, uint64_t *end, memfile_error *err)
 {
     mf_buffer scratch;
     mf_segment s;
-    mf_commit commit;
-    mf_slice head, stored;
     const uint8_t *raw = NULL;
+    uint64_t group_length = 0;
     mf_buffer_init(&scratch, st->mem);
     int rc = sound_segment(st, offset, size, &s, &scratch, &raw, err);
-    if (rc == MEMFILE_OK && (!(s.flags & MF_FLAG_COMMIT) || s.type != MF_TYPE_COMMIT))
-        rc = s.type == MF_TYPE_SEALED
-                 ? mf_fail(err, MEMFILE_E_KEY, offset, "the memfile is sealed; this version cannot open it")
-                 : mf_fail(err, MEMFILE_E_DAMAGED, offset, "the segment at offset %llu is not a commit",
-                           (unsigned long long)offset);
     if (rc == MEMFILE_OK)
-        rc = mf_segment_split(&s, raw, &head, &stored, err);
-    if (rc == MEMFILE_OK)
-        rc = mf_commit_decode(&commit, head, NULL, st->mem, offset, err);
-    uint64_t group_length = rc == MEMFILE_OK ? commit.group_length : 0;
+        rc = mf_tail_group_length(st, &s, raw, &group_length, err);
     if (rc == MEMFILE_OK && !(s.flags & MF_FLAG_SYNCED) && group_length > MF_SMALL_GROUP_MAX)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the commit at offset %llu is too long not to be SYNCED",
                      (unsigned long long)offset); /* nor is all of it read again and again */
@@ -119,15 +129,13 @@ typedef struct scan {
 static int counts_in_scan(mf_store *st, const scan *sc, const mf_segment *s, const uint8_t *raw, uint64_t size,
                           bool *counts, memfile_error *err)
 {
-    mf_slice head, stored;
-    mf_commit k;
     memfile_error why;
-    uint64_t end;
+    uint64_t end, length;
     *counts = false;
-    if (s->type != MF_TYPE_COMMIT || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
+    int rc = mf_tail_group_length(st, s, raw, &length, &why);
+    if (rc != MEMFILE_OK && is_class_of_file(rc))
         return MEMFILE_OK;
-    int rc = mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why);
-    if (rc == MEMFILE_OK && k.group_length > s->offset - sc->commit_end)
+    if (rc == MEMFILE_OK && length > s->offset - sc->commit_end)
         return MEMFILE_OK;
     if (rc == MEMFILE_OK)
         rc = mf_tail_counts(st, s->offset, size, &end, &why);
@@ -249,12 +257,10 @@ static int has_zero_sector(mf_store *st, uint64_t from, uint64_t to, bool *out, 
 /* Where the group of a sound commit begins, but not before `start`. */
 static uint64_t group_start(mf_store *st, const mf_segment *s, const uint8_t *raw, uint64_t start)
 {
-    mf_slice head, stored;
-    mf_commit k;
     memfile_error why;
-    if (mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
-        mf_commit_decode(&k, head, NULL, st->mem, s->offset, &why) == MEMFILE_OK && k.group_length <= s->offset - start)
-        return s->offset - k.group_length;
+    uint64_t length;
+    if (mf_tail_group_length(st, s, raw, &length, &why) == MEMFILE_OK && length <= s->offset - start)
+        return s->offset - length;
     return start;
 }
 

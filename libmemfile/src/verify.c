@@ -203,6 +203,7 @@ static int check_segment(mf_verify *v, const mf_segment *s, const uint8_t *raw)
     case MF_TYPE_DICTIONARY: return check_dictionary(v, s, head, stored);
     case MF_TYPE_HISTORY: return check_history(v, s);
     case MF_TYPE_VOID: return MEMFILE_OK; /* its place was checked with the group */
+    case MF_TYPE_KEYS: return MEMFILE_OK; /* checked before anything was opened */
     default:
         return s->flags & MF_FLAG_OPTIONAL
                    ? MEMFILE_OK
@@ -227,6 +228,52 @@ static int read_segment(mf_verify *v, uint64_t offset, mf_segment *s, const uint
     return rc == MEMFILE_OK ? mf_segment_check(s, *raw, v->err) : rc;
 }
 
+/* KEYS segments, SPEC 20.5: epochs rise by one, copies are the same. */
+static const char *check_keys(mf_verify *v, const mf_segment *s, const uint8_t *raw, const uint8_t digest[32])
+{
+    mf_keys keys;
+    mf_slice head, stored;
+    memfile_error why;
+    if (mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK || stored.length > 0 ||
+        mf_keys_decode(&keys, head, s->offset, &why) != MEMFILE_OK)
+        return "the key slots do not decode";
+    bool same = keys.epoch == v->keys_epoch && memcmp(digest, v->keys_digest, 32) == 0;
+    static const uint8_t none[32];
+    bool next = keys.epoch == v->keys_epoch + 1 && memcmp(keys.previous, v->keys_epoch ? v->keys_digest : none, 32) == 0;
+    bool after_damage = v->keys_offset == 0 && v->damaged_at != 0;
+    v->keys_epoch = keys.epoch;
+    v->keys_offset = s->offset;
+    memcpy(v->keys_digest, digest, 32);
+    if (!same && !next && !after_damage)
+        return "the key slots do not follow from those before them";
+    if (memcmp(keys.header, v->store.header_raw, MF_HEADER_LENGTH) != 0)
+        return "the key slots are of a file with another header";
+    if (!v->outside && v->store.seal.epoch > 0 && !mf_keys_verify(&keys, v->store.header_raw, &v->store.seal))
+        return "the key slots were changed by somebody who has no key";
+    return NULL;
+}
+
+/* Does a sealed segment name the key slots that are before it? */
+static const char *check_named_keys(const mf_verify *v, uint32_t epoch, uint64_t offset)
+{
+    if (v->store.seal.sealed && v->keys_offset && (epoch != v->keys_epoch || offset != v->keys_offset))
+        return "the sealed segment names other key slots than those before it";
+    return NULL;
+}
+
+/* Opens a checked segment, for this group at most. */
+static int open_segment(mf_verify *v, mf_segment *s, const uint8_t **raw)
+{
+    uint8_t *out = NULL;
+    if (s->type == MF_TYPE_SEALED) {
+        mf_buffer_clear(&v->plain);
+        out = mf_buffer_reserve(&v->plain, (size_t)mf_segment_total(s));
+        if (!out)
+            return mf_fail_memory(v->err);
+    }
+    return mf_segment_open(&v->store.seal, s, *raw, out, raw, v->err);
+}
+
 /* A group while it is checked: its commit, which is read first, and the chain. */
 typedef struct group_at_hand {
     const mf_walk_group *walked;
@@ -236,6 +283,10 @@ typedef struct group_at_hand {
     mf_footer footer;
     bool sound, full; /* the commit is */
     bool logical;
+    uint8_t header[MF_SEGMENT_HEADER_LENGTH], body_digest[32]; /* as they are stored */
+    uint64_t group_length; /* as a sealed one says it outside */
+    uint32_t epoch;
+    uint64_t keys_offset;
     bool whole;    /* every segment so far is sound and ours */
     bool tag_known;
     uint64_t tag;  /* what all its Parent_Tags must be */
@@ -270,25 +321,40 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
     if (!g->commit_offset)
         return MEMFILE_OK;
     int rc = read_segment(v, g->commit_offset, &h->segment, &raw);
+    h->epoch = h->segment.codec_parameter;
+    if (rc == MEMFILE_OK && v->store.seal.sealed && h->segment.type == MF_TYPE_SEALED)
+        rc = mf_segment_clear_part(&h->segment, raw, &h->keys_offset, &h->group_length, v->err);
     if (rc == MEMFILE_OK) {
         size_t total = (size_t)mf_segment_total(&h->segment);
+        memcpy(h->header, raw, sizeof h->header);
+        if (!v->options->quick)
+            mf_digest(h->body_digest, MF_LABEL_BYTES, raw + MF_SEGMENT_HEADER_LENGTH, h->segment.stored_length);
         h->raw = (uint8_t *)mf_alloc(&v->mem, total);
         if (!h->raw)
             return mf_fail_memory(v->err);
         memcpy(h->raw, raw, total);
-        rc = mf_segment_split(&h->segment, h->raw, &head, &stored, v->err);
     }
-    if (rc == MEMFILE_OK && h->segment.type != MF_TYPE_COMMIT)
-        rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset, "the segment at offset %llu is no commit, but flagged so",
-                     (unsigned long long)g->commit_offset);
-    if (rc == MEMFILE_OK)
-        rc = mf_commit_decode(&h->commit, head, &h->footer, &v->mem, g->commit_offset, v->err);
+    if (rc == MEMFILE_OK && !v->outside) {
+        const uint8_t *opened;
+        rc = mf_segment_open(&v->store.seal, &h->segment, h->raw, h->raw, &opened, v->err);
+        if (rc == MEMFILE_OK)
+            rc = mf_segment_split(&h->segment, h->raw, &head, &stored, v->err);
+        if (rc == MEMFILE_OK && h->segment.type != MF_TYPE_COMMIT)
+            rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
+                         "the segment at offset %llu is no commit, but flagged so", (unsigned long long)g->commit_offset);
+        if (rc == MEMFILE_OK)
+            rc = mf_commit_decode(&h->commit, head, &h->footer, &v->mem, g->commit_offset, v->err);
+        if (rc == MEMFILE_OK && v->store.seal.sealed && h->commit.group_length != h->group_length)
+            rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
+                         "the commit at offset %llu says another length of its group outside the seal than inside",
+                         (unsigned long long)g->commit_offset);
+    }
     if (rc == MEMFILE_OK && !belongs(h, &h->segment))
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu does not belong behind what stands before it",
                      (unsigned long long)g->commit_offset);
     h->sound = rc == MEMFILE_OK;
-    h->full = h->sound && (h->commit.flags & MF_COMMIT_FULL);
+    h->full = h->sound && !v->outside && (h->commit.flags & MF_COMMIT_FULL);
     h->logical = h->sound && (h->commit.flags & MF_COMMIT_LOGICAL);
     if (rc != MEMFILE_OK && mf_verify_about_file(rc)) {
         mf_verify_find_error(v, v->err, mf_segment_total(&g->commit));
@@ -349,7 +415,7 @@ static const char *misplaced(const mf_verify *v, const mf_segment *s)
         return "a segment that must be understood says that it is OPTIONAL";
     if (known && !(s->flags & MF_FLAG_DERIVED) != (s->type != MF_TYPE_INDEX))
         return "the flag DERIVED does not go with the segment's type";
-    if (v->store.header.suite == 0 && (s->type == MF_TYPE_KEYS || s->type == MF_TYPE_SEALED))
+    if (!v->store.seal.sealed && (s->type == MF_TYPE_KEYS || s->type == MF_TYPE_SEALED))
         return "a segment of a sealed file stands in a plain one";
     return NULL;
 }
@@ -360,7 +426,8 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
     mf_segment s;
     const uint8_t *raw;
     uint8_t body[32];
-    uint64_t offset = *at;
+    uint64_t offset = *at, keys, unused;
+    memfile_error why;
     int rc = read_segment(v, offset, &s, &raw);
     if (rc != MEMFILE_OK && !mf_verify_about_file(rc))
         return rc;
@@ -379,13 +446,33 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
     }
     if (s.type == MF_TYPE_VOID && (offset != h->walked->first_segment || offset == h->walked->start))
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, "a void is declared where none can be");
-    const char *wrong = misplaced(v, &s);
+    const char *wrong = NULL;
+    if (!v->options->quick || s.type == MF_TYPE_KEYS)
+        mf_digest(body, MF_LABEL_BYTES, raw + MF_SEGMENT_HEADER_LENGTH, s.stored_length);
+    if (!v->options->quick)
+        mf_chain_segment(&h->chain, raw, body);
+    if (v->store.seal.sealed && s.type == MF_TYPE_KEYS)
+        wrong = check_keys(v, &s, raw, body);
+    if (v->store.seal.sealed && s.type == MF_TYPE_SEALED)
+        wrong = mf_segment_clear_part(&s, raw, &keys, &unused, &why) == MEMFILE_OK
+                    ? check_named_keys(v, s.codec_parameter, keys)
+                    : "the sealed segment names places that cannot be";
+    if (!v->options->quick && !v->outside && !wrong) {
+        rc = open_segment(v, &s, &raw);
+        if (rc != MEMFILE_OK && mf_verify_about_file(rc)) {
+            mf_verify_find_error(v, v->err, mf_segment_total(&s));
+            unsound(v, h, offset);
+            return MEMFILE_OK;
+        }
+        if (rc != MEMFILE_OK)
+            return rc;
+    }
+    if (!wrong && s.type != MF_TYPE_SEALED)
+        wrong = misplaced(v, &s);
     if (wrong)
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, wrong);
-    if (v->options->quick)
+    if (v->options->quick || v->outside || (wrong && v->store.seal.sealed))
         return MEMFILE_OK;
-    mf_digest(body, MF_LABEL_BYTES, raw + MF_SEGMENT_HEADER_LENGTH, s.stored_length);
-    mf_chain_segment(&h->chain, raw, body);
     if (wrong && s.type != MF_TYPE_RECORDS && s.type != MF_TYPE_CHUNK)
         return MEMFILE_OK;
     rc = check_segment(v, &s, raw);
@@ -422,7 +509,7 @@ static int check_members(mf_verify *v, group_at_hand *h)
 /* The stored digest up to the commit, compared with the footer's, and behind it. */
 static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char **wrong)
 {
-    uint8_t prefix[32], body[32];
+    uint8_t prefix[32];
     mf_stored_chain last;
     bool known = v->stored_known && h->whole;
     if (alone)
@@ -438,9 +525,8 @@ static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char 
             memcpy(prefix, h->footer.stored_prefix, 32);
         known = true;
     }
-    mf_digest(body, MF_LABEL_BYTES, h->raw + MF_SEGMENT_HEADER_LENGTH, h->segment.stored_length);
     mf_chain_begin(&last, prefix);
-    mf_chain_segment(&last, h->raw, body);
+    mf_chain_segment(&last, h->header, h->body_digest);
     mf_chain_end(&last, v->stored_digest);
     v->stored_known = known;
 }
@@ -457,8 +543,8 @@ static const char *check_footer_counts(const mf_verify *v, const group_at_hand *
         return "the footer's index does not cover the commits before it";
     if (f->objects != v->whole_count)
         return "the footer counts other contents than there are";
-    if (f->keys_offset != 0 && v->store.header.suite == 0)
-        return "the footer names keys in a plain file";
+    if (f->keys_offset != (v->store.seal.sealed ? v->keys_offset : 0))
+        return "the footer names other key slots than there are";
     if (f->history_count != v->history_count || f->history_offset != v->first_history)
         return "the footer names other folded commits than there are";
     if (v->salts_known && v->salt_root_known && memcmp(f->salt_root, v->salt_root, MF_SALT_LENGTH) != 0)
@@ -593,7 +679,9 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
 {
     const mf_walk_group *g = h->walked;
     const mf_commit *k = &h->commit;
-    const char *wrong = misplaced(v, &h->segment);
+    const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
+    if (!wrong)
+        wrong = misplaced(v, &h->segment);
     uint64_t end = k->first_entry + k->entry_count;
     chain_commit(v, h, g->commit_offset == g->start, &wrong);
     int rc = end_object(v);
@@ -680,6 +768,21 @@ static int begin_group(mf_verify *v, group_at_hand *h)
     return rc;
 }
 
+/* A sound commit of a sealed file, without its key. */
+static int finish_outside(mf_verify *v, group_at_hand *h)
+{
+    const mf_walk_group *g = h->walked;
+    const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
+    if (!v->options->quick)
+        chain_commit(v, h, g->commit_offset == g->start, &wrong);
+    if (!wrong && h->whole && h->group_length != g->commit_offset - g->first_segment)
+        wrong = "the commit's group has another length";
+    if (wrong)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
+    v->result->commits++;
+    return MEMFILE_OK;
+}
+
 static int check_group(mf_verify *v, const mf_walk_group *g)
 {
     group_at_hand h;
@@ -691,7 +794,9 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
     if (rc == MEMFILE_OK && g->commit_offset != g->start)
         rc = check_members(v, &h);
     v->result->segments += h.sound;
-    if (rc == MEMFILE_OK && v->options->quick) {
+    if (rc == MEMFILE_OK && v->outside && h.sound) {
+        rc = finish_outside(v, &h);
+    } else if (rc == MEMFILE_OK && v->options->quick) {
         if (h.sound)
             count_commit(v, &h);
     } else if (rc == MEMFILE_OK && h.sound) {
@@ -754,6 +859,7 @@ static void free_all(mf_verify *v)
     mf_free(&v->mem, v->named);
     mf_history_cursor_free(&v->salts);
     mf_history_cursor_free(&v->commits);
+    mf_buffer_free(&v->plain);
     mf_walk_close(&v->walk);
     if (v->store.io)
         mf_store_close(&v->store);
@@ -777,6 +883,13 @@ static int find_end(mf_verify *v, uint64_t *end, bool *damage)
         return rc;
     }
     mf_verify_find_error(v, &why, 0);
+    rc = mf_store_unlock(&v->store, v->err);
+    if (rc != MEMFILE_OK && !mf_verify_about_file(rc))
+        return rc;
+    if (rc != MEMFILE_OK) {
+        mf_verify_find_error(v, v->err, 0);
+        v->outside = true;
+    }
     *end = size;
     *damage = false;
     if (size >= MF_HEADER_LENGTH + MF_SEGMENT_HEADER_LENGTH) {
@@ -827,7 +940,7 @@ static int check_file(mf_verify *v, uint64_t *end)
     rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
     if (rc == MEMFILE_OK && damage)
         miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
-    if (rc == MEMFILE_OK && !v->options->quick) {
+    if (rc == MEMFILE_OK && !v->options->quick && !v->outside) {
         rc = check_contents(v);
         if (rc == MEMFILE_OK && v->loaded && v->result->findings == (size > *end))
             rc = mf_verify_index(v);
@@ -846,7 +959,7 @@ int mf_verify_damaged(const memfile_verify_result *r, memfile_error *err)
 }
 
 int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_verify_listener *listener,
-                  memfile_verify_result *result, memfile_error *err)
+                  const mf_access *access, memfile_verify_result *result, memfile_error *err)
 {
     uint64_t end = 0;
     memset(result, 0, sizeof *result);
@@ -860,12 +973,15 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     v->result = result;
     v->err = err;
     v->mem = mf_mem_default;
-    int rc = mf_store_begin(&v->store, io, &v->mem, 4u << 20, v->err);
+    int rc = mf_store_begin(&v->store, io, &v->mem, 4u << 20, access, v->err);
     if (rc != MEMFILE_OK) {
         mf_free(&mf_mem_default, v);
         return rc;
     }
+    mf_buffer_init(&v->plain, &v->mem);
+    v->outside = v->store.without_key;
     rc = check_file(v, &end);
+    result->outside = v->outside;
     if (rc == MEMFILE_OK) {
         progress(v, end);
         result->memory_unknown = v->memory_unknown;

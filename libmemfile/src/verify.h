@@ -82,6 +82,11 @@ typedef struct mf_verify {
     memfile_error *err;
     mf_store store;
     bool loaded; /* the newest commit's state could be read */
+    bool outside; /* a sealed file without its key: nothing is opened */
+    mf_buffer plain; /* of a sealed segment */
+    uint32_t keys_epoch; /* of the last KEYS segment, and its place, and digest of its body */
+    uint64_t keys_offset;
+    uint8_t keys_digest[32];
     mf_mem mem;
     mf_walk walk;
     unsigned threads;
@@ -136,13 +141,13 @@ bool mf_verify_about_file(int rc);
 /* All of it, once. Takes over io. listener: NULL, or who wants to know what is sound. */
 int mf_verify_damaged(const memfile_verify_result *result, memfile_error *err); /* says that it is */
 int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_verify_listener *listener,
-                  memfile_verify_result *result, memfile_error *err);
+                  const mf_access *access, memfile_verify_result *result, memfile_error *err);
 
 /* ---- survey.c */
 /* A verification of the file's image: displaced segments are found too, and what a damaged header
  * leaves. On success, and on any outcome of the verification, the caller mf_image_frees *image. */
 int mf_survey(const char *path, const memfile_verify_options *options, const mf_verify_listener *listener,
-              mf_image *image, memfile_verify_result *result, memfile_error *err);
+              const mf_access *access, mf_image *image, memfile_verify_result *result, memfile_error *err);
 
 /* ---- verify_block.c */
 int mf_verify_make_workers(mf_verify *v);

@@ -213,17 +213,15 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
 static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
 {
     const uint8_t *raw;
-    mf_slice head, stored;
-    mf_commit k;
+    uint64_t length;
     memfile_error why;
     *yes = false;
     if (g->gap_count || !g->commit_offset)
         return MEMFILE_OK;
     int rc = mf_walk_bytes(w, g->commit_offset, (size_t)mf_segment_total(&g->commit), &raw, err);
-    if (rc == MEMFILE_OK && g->commit.type == MF_TYPE_COMMIT && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK &&
-        mf_segment_split(&g->commit, raw, &head, &stored, &why) == MEMFILE_OK &&
-        mf_commit_decode(&k, head, NULL, w->store->mem, g->commit_offset, &why) == MEMFILE_OK)
-        *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - k.group_length == g->first_segment;
+    if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK &&
+        mf_tail_group_length(w->store, &g->commit, raw, &length, &why) == MEMFILE_OK)
+        *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - length == g->first_segment;
     /* A whole commit whose group lost a sector did not count: then what follows names
      * the commit before it, as its VOID does. */
     if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {

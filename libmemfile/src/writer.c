@@ -34,7 +34,7 @@ int mf_writer_new(mf_store *store, const mf_settings *settings, mf_writer **out,
     w->held_end = &w->held;
     mf_group_init(&w->group, store);
     mf_items_init(&w->items, mem);
-    mf_built_init(&w->built, mem);
+    mf_built_init(&w->built, mem, &store->seal);
     mf_buffer_init(&w->head, mem);
     mf_buffer_init(&w->key_bytes, mem);
     mf_content_writer_init(&w->content, &w->group, &w->items, &w->working.footer.objects, settings->level);
@@ -91,7 +91,7 @@ mf_job *mf_batch_spare_job(mf_writer *w, memfile_error *err)
     mf_job *job = w->spare;
     if (job)
         w->spare = job->next;
-    else if (!(job = mf_job_new(w->store->mem)))
+    else if (!(job = mf_job_new(w->store->mem, &w->store->seal)))
         mf_fail_memory(err);
     if (job)
         mf_job_clear(job);

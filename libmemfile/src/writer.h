@@ -26,9 +26,13 @@ int mf_writer_put_write(mf_writer *writer, const void *data, size_t length, memf
 int mf_writer_put_end(mf_writer *writer, memfile_put_result *result, memfile_error *err);
 int mf_writer_commit(mf_writer *writer, memfile_commit_result *result, memfile_error *err);
 void mf_writer_rollback(mf_writer *writer);
+/* A new data key for `slots`, SPEC 20.5, as a commit of its own. The store is not to be used any more. */
+int mf_writer_rekey(mf_writer *writer, const mf_slots *slots, mf_secret *secret, memfile_error *err);
 
-/* Header and genesis of a new memory, into an empty file; synced. */
-int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, memfile_error *err);
+/* Header and genesis of a new memory, into an empty file; synced. slots: whom it is sealed for, NULL: nobody;
+ * secret: the passphrase, if that is what the slots are for. *seal: the keys, for the store of the new file. */
+int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, const mf_slots *slots, mf_secret *secret,
+                     mf_seal *seal, memfile_error *err);
 
 /* Trains a dictionary from texts and adds its two copies to the group. *out NULL: not worth it. */
 int mf_dictionary_write(mf_group *group, const uint8_t *texts, const size_t *sizes, unsigned count, size_t capacity,

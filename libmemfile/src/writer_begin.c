@@ -227,6 +227,7 @@ void mf_writer_rollback(mf_writer *w)
     w->streaming = false;
     w->store->state = &w->store->committed;
     w->store->readable_end = w->store->committed.end;
+    w->store->seal.keys_offset = w->store->committed.keys_offset; /* a repeated one is dropped with its group */
     if (w->active) {
         if (w->group.flushed) /* what we flushed is unfinished bytes now: look again */
             w->store->committed.file_size = 0;

@@ -27,6 +27,14 @@ static int index_tail(mf_writer *w, memfile_error *err)
     return rc;
 }
 
+/* Is it time to repeat the key slots, SPEC 20.5? Twice as often as it must be. */
+static bool keys_are_old(const mf_writer *w)
+{
+    const mf_state *s = &w->store->committed;
+    const uint64_t often = MF_KEYS_REPEAT_COMMITS / 2;
+    return w->store->seal.sealed && s->footer_number / often != (s->number + 1) / often;
+}
+
 static int prepare(mf_writer *w, plan *p, memfile_error *err)
 {
     const mf_state *s = &w->store->committed;
@@ -38,12 +46,15 @@ static int prepare(mf_writer *w, plan *p, memfile_error *err)
                       w->items.kind[MF_ITEM_CHUNK].count == 0;
     p->full = !p->inline_block || w->group.begun || w->commits_since_full + 1 >= MF_FULL_EVERY_COMMITS ||
               w->bytes_since_full + pending + 512 >= MF_FULL_EVERY_BYTES;
+    if (p->full && keys_are_old(w))
+        rc = mf_group_repeat_keys(&w->group, err);
     if (p->inline_block) {
-        if (p->full)
+        if (rc == MEMFILE_OK && p->full)
             rc = index_tail(w, err);
         return rc;
     }
-    rc = mf_batch_drain(w, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_batch_drain(w, err);
     if (rc == MEMFILE_OK)
         rc = mf_batch_take_tail(w, err);
     if (rc == MEMFILE_OK) {
@@ -111,6 +122,7 @@ static int build_commit(mf_writer *w, const plan *p, mf_commit *k, memfile_error
         mf_group_prefix(&w->group, f->stored_prefix);
         f->frontier_count = mf_tree_frontier(&w->log, f->frontier);
         memcpy(f->salt_root, w->last_salt_root, 16);
+        f->keys_offset = w->store->seal.keys_offset;
         k->footer = f;
     }
     if (p->inline_block)
@@ -151,6 +163,7 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
             w->store->tail_items_ready = false;
     }
     s->end = s->file_size = offset + total;
+    s->keys_offset = w->store->seal.keys_offset;
     s->previous_commit = w->built.segment.previous_commit;
     s->commit_offset = offset;
     s->commit_length = total;
@@ -192,7 +205,7 @@ int mf_batch_commit(mf_writer *w, memfile_commit_result *result, memfile_error *
     mf_slice content = p.inline_block ? mf_slice_of(w->current->content.data, w->current->content.length)
                                       : mf_slice_of(NULL, 0);
     uint8_t flags = MF_FLAG_COMMIT;
-    if (mf_group_wants_two_syncs(&w->group, w->head.length + content.length + 128))
+    if (mf_group_wants_two_syncs(&w->group, w->head.length + content.length + 256))
         flags |= MF_FLAG_SYNCED;
     rc = mf_segment_build(&w->built, MF_TYPE_COMMIT, flags, mf_slice_of(w->head.data, w->head.length), content,
                           &w->workers[0].compressor, w->settings->level, w->dictionary, err);
@@ -244,9 +257,60 @@ int mf_writer_commit(mf_writer *w, memfile_commit_result *result, memfile_error 
     return rc;
 }
 
+/* ---- a new data key */
+
+static int commit_keys(mf_writer *w, memfile_error *err)
+{
+    const mf_state *s = &w->store->committed;
+    mf_footer *f = &w->working.footer;
+    mf_commit k;
+    uint8_t digest[32];
+    mf_tree *log = (mf_tree *)mf_alloc(w->store->mem, sizeof *log);
+    if (!log)
+        return mf_fail_memory(err);
+    memset(&k, 0, sizeof k);
+    int rc = mf_store_log_before(w->store, log, f->salt_root, err);
+    f->frontier_count = mf_tree_frontier(log, f->frontier);
+    f->keys_offset = w->store->seal.keys_offset;
+    mf_group_prefix(&w->group, f->stored_prefix);
+    mf_free(w->store->mem, log);
+    k.flags = MF_COMMIT_FULL | MF_COMMIT_ORDER;
+    k.number = s->number;
+    k.first_entry = s->entries;
+    k.group_length = w->group.next - w->group.first_segment;
+    k.time_us = mf_batch_now_us(w);
+    k.order = s->order;
+    memcpy(k.history_digest, s->history_digest, 32);
+    k.footer = f;
+    mf_buffer_clear(&w->head);
+    mf_commit_encode(&w->head, &k);
+    if (rc == MEMFILE_OK && w->head.failed)
+        rc = mf_fail_memory(err);
+    uint8_t flags = MF_FLAG_COMMIT | (mf_group_wants_two_syncs(&w->group, w->head.length + 256) ? MF_FLAG_SYNCED : 0);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_build(&w->built, MF_TYPE_COMMIT, flags, mf_slice_of(w->head.data, w->head.length),
+                              mf_slice_of(NULL, 0), NULL, 0, NULL, err);
+    return rc == MEMFILE_OK ? mf_group_commit(&w->group, &w->built, digest, err) : rc;
+}
+
+int mf_writer_rekey(mf_writer *w, const mf_slots *slots, mf_secret *secret, memfile_error *err)
+{
+    int rc = mf_batch_begin(w, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = mf_group_keys(&w->group, slots, secret, err);
+    if (rc == MEMFILE_OK)
+        rc = index_tail(w, err);
+    if (rc == MEMFILE_OK)
+        rc = commit_keys(w, err);
+    mf_writer_rollback(w); /* nothing is left to undo, if it went well */
+    return rc;
+}
+
 /* ---- a new file */
 
-int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, memfile_error *err)
+int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, const mf_slots *slots, mf_secret *secret,
+                     mf_seal *seal, memfile_error *err)
 {
     mf_store st;
     mf_group group;
@@ -264,15 +328,22 @@ int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, 
     st.mem = mem;
     st.io = io;
     st.header.format_version = MF_FORMAT_VERSION;
+    st.header.suite = slots ? MF_SUITE_SEALED : MF_SUITE_PLAIN;
+    st.seal.sealed = slots != NULL;
+    st.seal.environment = *env;
     env->random(env->context, st.header.incarnation_id, 16);
     env->random(env->context, st.header.memory_id, 16);
     st.tag = mf_header_tag(&st.header);
     mf_header_encode(&st.header, raw);
     mf_stored_begin(digest, raw);
     mf_group_init(&group, &st);
-    mf_built_init(&built, mem);
+    mf_built_init(&built, mem, &st.seal);
     mf_buffer_init(&head, mem);
     mf_group_begin(&group, MF_HEADER_LENGTH, 0, digest);
+    int rc = mf_io_write(io, 0, raw, sizeof raw, err);
+    if (rc == MEMFILE_OK && slots)
+        rc = mf_group_keys(&group, slots, secret, err);
+    k.group_length = group.next - group.first_segment;
     k.flags = MF_COMMIT_LOGICAL | MF_COMMIT_FULL;
     k.time_us = env->now_us(env->context);
     k.order = k.time_us > 0 ? (uint64_t)k.time_us : 0;
@@ -280,13 +351,15 @@ int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, 
         k.flags |= MF_COMMIT_AUTHOR;
         k.author = mf_slice_of(settings->author, strlen(settings->author));
     }
-    memcpy(footer.stored_prefix, digest, 32);
+    mf_group_prefix(&group, footer.stored_prefix);
+    footer.keys_offset = st.seal.keys_offset;
     k.footer = &footer;
     mf_tree_init(&log, MF_LOG_FANOUT);
     mf_history_digest(k.history_digest, st.header.memory_id, mf_slice_of(NULL, 0), 0, NULL, &log, k.order, k.time_us,
                       k.author, k.extra, mem, &no_memory);
     mf_commit_encode(&head, &k);
-    int rc = no_memory || head.failed ? mf_fail_memory(err) : mf_io_write(io, 0, raw, sizeof raw, err);
+    if (rc == MEMFILE_OK && (no_memory || head.failed))
+        rc = mf_fail_memory(err);
     if (rc == MEMFILE_OK)
         rc = mf_segment_build(&built, MF_TYPE_COMMIT, MF_FLAG_COMMIT, mf_slice_of(head.data, head.length),
                               mf_slice_of(NULL, 0), NULL, 0, NULL, err);
@@ -295,5 +368,8 @@ int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, 
     mf_buffer_free(&head);
     mf_built_free(&built);
     mf_group_free(&group);
+    *seal = st.seal;
+    if (rc != MEMFILE_OK)
+        mf_seal_clear(seal);
     return rc;
 }

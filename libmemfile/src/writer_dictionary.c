@@ -15,7 +15,7 @@ int mf_dictionary_put_copy(mf_group *group, const mf_dictionary *d, int copy, ui
     mf_built built;
     mf_compressor compressor;
     mf_buffer_init(&head, mem);
-    mf_built_init(&built, mem);
+    mf_built_init(&built, mem, &group->store->seal);
     mf_compressor_init(&compressor);
     mf_put_varint(&head, d->id);
     mf_put_u8(&head, (uint8_t)copy);
