@@ -641,7 +641,7 @@ def core():
     f.commit([note("a", "The first.", embedding=["s", 1, 2, hash4])])
     one = struct.pack("<f", 1)
     f.commit([note("b", "x", embedding=["s", 1, 1, blake("memfile1.part", one)])])
-    vector("bad-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1.", f)
+    vector("good-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1, which is no damage.", f)
 
 
 # --- 8, 9. Digests, commits -------------------------------------------------------------------
@@ -709,7 +709,14 @@ def commits():
     bad("text-forged", "Somebody changed a text and repaired every checksum; the digest tells.",
         {"Texts": b"The secret."}, spec="8.6", f=forged())
     bad("order-not-above", "order is that of the parent.", order=1_700_000_002_000_000, time=1_700_000_002_000_000)
-    bad("parent-unknown", "A parent that is not in the file.", {"Parents": varint(1) + bytes(32)}, parents=[1])
+    bad("parent-unknown", "A parent that is not the one whose digest was hashed; no commit of the file has it.",
+        {"Parents": varint(1) + bytes(32)}, parents=[1])
+    bad("parent-twice", "The same parent twice.", {"Parents": lambda old: b"\2" + old[1:] * 2}, "a z", parents=[1],
+        read="damaged")
+    bad("parents-order", "Two parents, the greater digest first.", {"Parents": lambda old: old[:1] + old[33:] + old[1:33]},
+        "a z", parents=[0, 1], read="damaged")
+    bad("order-falls", "order is above that of the parent, which is the genesis, and below that of the commit before.",
+        order=1_700_000_001_500_000, time=1_700_000_001_500_000, parents=[0], recover="any")
     bad("author-utf8", "An author that is no valid UTF-8.", {"Author": string(b"\xff")}, author="x")
     bad("extra-key-9", "Extra with the key 9.", extra=pair(9, "author"), spec="8.6")
     bad("extra-order", "Extra out of order.", extra=pair("b", 1) + pair("a", 1), spec="8.6")

@@ -75,6 +75,17 @@ static int push_page(mf_run_iterator *it, uint64_t offset, uint64_t length, memf
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "an index page at offset %llu is on the wrong level",
                        (unsigned long long)offset);
     }
+    if (page->page.level == 0) {
+        mf_item first = {0, 0, 0};
+        mf_page_item(&page->page, 0, &first);
+        if (it->any_leaf && mf_item_compare(&first, &it->last) <= 0) {
+            mf_store_release(it->store, page);
+            return mf_fail(err, MEMFILE_E_DAMAGED, offset, "the index page at offset %llu does not follow the one before it",
+                           (unsigned long long)offset);
+        }
+        mf_page_item(&page->page, page->page.count - 1, &it->last);
+        it->any_leaf = true;
+    }
     it->level[it->depth].page = page;
     it->level[it->depth].next = 0;
     it->depth++;

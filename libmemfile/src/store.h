@@ -158,6 +158,8 @@ int mf_store_add_fates(mf_store *store, mf_items *items, mf_object *object, uint
 typedef struct mf_run_iterator {
     mf_store *store;
     uint64_t first_entry, entry_count; /* of the run, which its pages repeat */
+    mf_item last; /* of the leaf before: the next one's items are greater, so no leaf comes twice */
+    bool any_leaf;
     unsigned depth;
     struct {
         mf_object *page;
