@@ -231,6 +231,52 @@ static void level_and_dictionary_may_change_between_frames(void **state)
     mf_compressor_free(&c);
 }
 
+/* Memory in which the next block of a size stands where the last of that size stood. */
+typedef struct same_place {
+    void *last;
+    size_t size;
+} same_place;
+
+static void *same_place_again(void *context, void *block, size_t size)
+{
+    same_place *p = (same_place *)context;
+    if (size == 0) {
+        if (block != p->last)
+            free(block);
+        return NULL;
+    }
+    if (block || size != p->size)
+        return realloc(block, size);
+    return p->last ? p->last : (p->last = malloc(size));
+}
+
+static void another_dictionary_in_the_same_place_is_another(void **state)
+{
+    (void)state;
+    uint8_t raw[3000], text[600], frame[2000], out[600];
+    same_place place = {NULL, sizeof(mf_dictionary)};
+    mf_mem mem = {same_place_again, &place};
+    mf_dictionary *d, *other;
+    mf_compressor c;
+    memfile_error e;
+    fill_words(raw, sizeof raw, 4);
+    memcpy(text, raw + 1600, sizeof text);
+    mf_compressor_init(&c);
+    assert_int_equal(mf_dictionary_new(&mem, raw, 1500, 1, &d), MEMFILE_OK);
+    assert_true(mf_compress(&c, 1, d, text, sizeof text, frame, sizeof frame) > 0);
+    const void *stood_at = d;
+    mf_dictionary_free(d);
+    assert_int_equal(mf_dictionary_new(&mem, raw + 1500, 1500, 1, &other), MEMFILE_OK);
+    assert_ptr_equal(other, stood_at);
+    size_t n = mf_compress(&c, 1, other, text, sizeof text, frame, sizeof frame);
+    assert_in_range(n, 1, sizeof text / 4); /* all of the text stands in it */
+    assert_int_equal(mf_decompress(&c, other, frame, n, out, sizeof out, 0, &e), MEMFILE_OK);
+    assert_memory_equal(out, text, sizeof text);
+    mf_dictionary_free(other);
+    mf_compressor_free(&c);
+    free(place.last);
+}
+
 static void no_dictionary_is_trained_from_next_to_nothing(void **state)
 {
     (void)state;
@@ -295,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_dictionary_is_copied_and_needed),
         cmocka_unit_test(a_dictionary_that_is_held_outlives_its_owner),
         cmocka_unit_test(level_and_dictionary_may_change_between_frames),
+        cmocka_unit_test(another_dictionary_in_the_same_place_is_another),
         cmocka_unit_test(no_dictionary_is_trained_from_next_to_nothing),
         cmocka_unit_test(a_trained_dictionary_keeps_to_its_room),
         cmocka_unit_test(a_dictionary_without_memory_is_none),

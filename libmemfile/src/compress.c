@@ -91,10 +91,10 @@ size_t mf_compress_bound(size_t length)
     return ZSTD_compressBound(length);
 }
 
-static bool prepare(mf_compressor *c, int level, const mf_dictionary *dictionary)
+static bool set_level(mf_compressor *c, int level)
 {
     ZSTD_CCtx *ctx = (ZSTD_CCtx *)c->compress;
-    if (ctx && c->level == level && c->dictionary == dictionary)
+    if (ctx && c->level == level)
         return true;
     if (!ctx) {
         ctx = ZSTD_createCCtx();
@@ -103,25 +103,27 @@ static bool prepare(mf_compressor *c, int level, const mf_dictionary *dictionary
             return false;
     }
     c->level = 0;
-    c->dictionary = NULL;
     if (ZSTD_isError(ZSTD_CCtx_reset(ctx, ZSTD_reset_session_and_parameters)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 1)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 0)) ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0)) ||
-        (dictionary && ZSTD_isError(ZSTD_CCtx_refCDict(ctx, (ZSTD_CDict *)dictionary->for_compression))))
+        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0)))
         return false;
     c->level = level;
-    c->dictionary = dictionary;
     return true;
 }
 
 size_t mf_compress(mf_compressor *c, int level, const mf_dictionary *dictionary, const void *data, size_t length,
                    void *out, size_t capacity)
 {
-    if (!prepare(c, level, dictionary))
+    if (!set_level(c, level))
         return 0;
-    size_t n = ZSTD_compress2((ZSTD_CCtx *)c->compress, out, capacity, data, length);
+    ZSTD_CCtx *ctx = (ZSTD_CCtx *)c->compress;
+    /* Given each time, which costs nothing: the one before may be gone, and another stand in its place. */
+    if (ZSTD_isError(ZSTD_CCtx_reset(ctx, ZSTD_reset_session_only)) ||
+        ZSTD_isError(ZSTD_CCtx_refCDict(ctx, dictionary ? (ZSTD_CDict *)dictionary->for_compression : NULL)))
+        return 0;
+    size_t n = ZSTD_compress2(ctx, out, capacity, data, length);
     return ZSTD_isError(n) ? 0 : n;
 }
 

@@ -45,6 +45,7 @@ int mf_settings_from(mf_settings *s, const memfile_options *o, const mf_mem *mem
     s->strictness = o->strictness;
     s->lock_timeout_ms = o->lock_timeout_ms;
     s->threads = o->threads;
+    s->cache_bytes = o->cache_bytes;
     s->level = (int)o->compression_level;
     s->environment = mf_environment_or_system(o->environment);
     if (s->threads < 1 || s->threads > 64 || s->level < 1 || s->level > 19 || o->strictness > MEMFILE_SALVAGE)
@@ -70,7 +71,7 @@ void mf_settings_free(mf_settings *s, const mf_mem *mem)
 
 /* ---- open and close */
 
-static int make_handle(const memfile_options *given, memfile **out, size_t *cache_bytes, memfile_error *err)
+static int make_handle(const memfile_options *given, memfile **out, memfile_error *err)
 {
     memfile_options o = MEMFILE_OPTIONS_INIT;
     *out = NULL;
@@ -97,14 +98,13 @@ static int make_handle(const memfile_options *given, memfile **out, size_t *cach
         memfile_close(mf);
         return rc;
     }
-    *cache_bytes = o.cache_bytes;
     *out = mf;
     return MEMFILE_OK;
 }
 
-static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *err)
+static int open_io(memfile *mf, mf_io *io, memfile_error *err)
 {
-    int rc = mf_store_begin(&mf->store, io, &mf->mem, cache_bytes, err);
+    int rc = mf_store_begin(&mf->store, io, &mf->mem, mf->settings.cache_bytes, err);
     mf->open = rc == MEMFILE_OK;
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
@@ -117,66 +117,64 @@ static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *er
     return rc;
 }
 
-static int create(memfile *mf, const char *path, memfile_error *err)
+static int create(const char *path, const mf_mem *mem, const mf_settings *settings, memfile_error *err)
 {
     mf_io *io;
-    int rc = mf_io_file_open(&mf->mem, path, MF_IO_CREATE, &io, err);
+    int rc = mf_io_file_open(mem, path, MF_IO_CREATE, &io, err);
     if (rc != MEMFILE_OK)
         return rc;
-    rc = mf_writer_create(io, &mf->mem, &mf->settings, err);
+    rc = mf_writer_create(io, mem, settings, err);
     if (rc == MEMFILE_OK)
         rc = mf_io_file_publish(io, NULL, err);
     io->functions->close(io);
     return rc;
 }
 
-int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
-                 memfile_error *error)
+/* Where the bytes of a handle are: in a file, or (path NULL) in memory. */
+typedef struct place {
+    const char *path;
+    memfile_mode mode;
+    const void *data;
+    size_t length;
+} place;
+
+static int open_place(const place *at, const memfile_options *options, memfile **out, memfile_error *error)
 {
     memfile_error unused;
     memfile_error *err = error ? error : &unused;
     memfile *mf;
     mf_io *io = NULL;
-    size_t cache_bytes;
     *out = NULL;
-    int rc = make_handle(options, &mf, &cache_bytes, err);
+    int rc = make_handle(options, &mf, err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (mode == MEMFILE_CREATE)
-        rc = create(mf, path, err);
+    if (!at->path)
+        rc = mf_io_memory_open(&mf->mem, at->data, at->length, &io, err);
+    else if (at->mode == MEMFILE_CREATE)
+        rc = create(at->path, &mf->mem, &mf->settings, err);
+    if (rc == MEMFILE_OK && at->path)
+        rc = mf_io_file_open(&mf->mem, at->path, at->mode == MEMFILE_READ ? MF_IO_READ : MF_IO_WRITE, &io, err);
     if (rc == MEMFILE_OK)
-        rc = mf_io_file_open(&mf->mem, path, mode == MEMFILE_READ ? MF_IO_READ : MF_IO_WRITE, &io, err);
+        rc = open_io(mf, io, err);
     if (rc == MEMFILE_OK)
-        rc = open_io(mf, io, cache_bytes, err);
-    if (rc != MEMFILE_OK) {
+        *out = mf;
+    else
         memfile_close(mf);
-        return rc;
-    }
-    *out = mf;
-    return MEMFILE_OK;
+    return rc;
+}
+
+int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
+                 memfile_error *error)
+{
+    const place at = {path, mode, NULL, 0};
+    return open_place(&at, options, out, error);
 }
 
 int memfile_open_memory(const void *data, size_t length, const memfile_options *options, memfile **out,
                         memfile_error *error)
 {
-    memfile_error unused;
-    memfile_error *err = error ? error : &unused;
-    memfile *mf;
-    mf_io *io;
-    size_t cache_bytes;
-    *out = NULL;
-    int rc = make_handle(options, &mf, &cache_bytes, err);
-    if (rc != MEMFILE_OK)
-        return rc;
-    rc = mf_io_memory_open(&mf->mem, data, length, &io, err);
-    if (rc == MEMFILE_OK)
-        rc = open_io(mf, io, cache_bytes, err);
-    if (rc != MEMFILE_OK) {
-        memfile_close(mf);
-        return rc;
-    }
-    *out = mf;
-    return MEMFILE_OK;
+    const place at = {NULL, MEMFILE_READ, data, length};
+    return open_place(&at, options, out, error);
 }
 
 void mf_handle_let_go(memfile *mf)

@@ -572,7 +572,6 @@ static void forget_all(mf_store *st)
     st->dictionary_count = 0;
     mf_items_clear(&st->tail_items);
     st->tail_items_ready = st->tail_fates_ready = false;
-    st->compressor.dictionary = NULL;
 }
 
 void mf_state_free(mf_state *state, const mf_mem *mem)
