@@ -857,7 +857,8 @@ class File:
         p.add("History.First_Entry", varint(sum(r.entries for r in log[:first])))
         p.add("Flags.Rows", ints(flags))
         p.add("Counts", ints([r.entries for r in rows]))
-        p.add("Times", zigzag(rows[0].time) + ints([fold(b.time - a.time) for a, b in zip(rows, rows[1:])]))
+        p.add("Times", zigzag(rows[0].time) + ints([fold((b.time - a.time + (1 << 63)) % (1 << 64) - (1 << 63))
+                                                    for a, b in zip(rows, rows[1:])]))
         p.add("Orders", ints([r.order for r in rows if r.order != r.time]))
         p.add("Salt_Indexes", ints([r.salt_index for r in rows if r.entries]))
         at = 0

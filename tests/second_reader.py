@@ -688,6 +688,7 @@ class Block:
         require(count <= MAX_NAMES, "Names: too many")
         raw_names = cur.strings(count)
         require(len(set(raw_names)) == count, "Names: a text stands twice")
+        require(all(1 <= len(raw) <= 255 for raw in raw_names), "Names: length of a text")
         self.names = [(utf8(raw, "Names"), cbor_head(3, len(raw)) + raw) for raw in raw_names]
 
     def name(self, position, what):
@@ -957,8 +958,7 @@ class Commit:
         require(self.first_entry + self.entry_count <= MAX_ENTRIES, "too many entries")
         self.group_length = cur.varint() * 8
         self.time = cur.zigzag()
-        self.order = cur.varint() if flags & C_ORDER else self.time
-        require(self.order >= 0, "order below 0")
+        self.order = cur.varint() if flags & C_ORDER else max(self.time, 0)
         self.history_digest = cur.take(32)
         self.salt_index = cur.varint() if self.entry_count else None
         self.salt_root = cur.take(16) if flags & C_SALT else None
@@ -1024,8 +1024,7 @@ class HistoryPart:
             row = HistoryRow()
             row.flags, row.entry_count, row.time = f, c, t
             require(-1 << 63 <= t < 1 << 63, "HISTORY: time")
-            row.order = next(orders) if f & C_ORDER else t
-            require(row.order >= 0, "HISTORY: order below 0")
+            row.order = next(orders) if f & C_ORDER else max(t, 0)
             row.salt_index = next(salt_indexes) if c else None
             self.rows.append(row)
 
@@ -1250,6 +1249,7 @@ class Memfile:
             require(parameters.content_size == segment.raw_length, "frame's content size")
             require(parameters.dict_id == 0 and frame[4] & 3 == 0, "frame with dictionary id")
             require(not parameters.has_checksum, "frame with checksum")
+            require(frame[4] & 0x20 or parameters.window_size <= 8_388_608, "frame's window")
             content = decompressor.decompress(frame, max_output_size=segment.raw_length,
                                               allow_extra_data=False)
         except zstandard.ZstdError as error:

@@ -172,6 +172,40 @@ static void parents_that_do_not_rise_are_damage(void **state)
     }
 }
 
+/* SPEC 9.2: a logical commit may be without entries; salts and blocks go with entries only. */
+static void salts_and_blocks_go_with_entries_only(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t flags;
+        uint64_t entries;
+        int rc;
+    } cases[] = {{MF_COMMIT_LOGICAL, 0, MEMFILE_OK},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_SALT, 1, MEMFILE_OK},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_SALT, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_INLINE, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER, 0, MEMFILE_OK},
+                 {MF_COMMIT_ORDER | MF_COMMIT_SALT, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER | MF_COMMIT_PARENTS, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER, 1, MEMFILE_E_DAMAGED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mf_commit k, back;
+        mf_buffer b;
+        memfile_error e;
+        memset(&k, 0, sizeof k);
+        k.flags = cases[i].flags;
+        k.entry_count = cases[i].entries;
+        k.footer_distance = 80;
+        k.columns = mf_slice_of("x", k.flags & MF_COMMIT_INLINE ? 1 : 0);
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_commit_encode(&b, &k);
+        int rc = mf_commit_decode(&back, mf_slice_of(b.data, b.length), NULL, &mf_mem_default, 800, &e);
+        if (rc != cases[i].rc)
+            fail_msg("case %zu: %d", i, rc);
+        mf_buffer_free(&b);
+    }
+}
+
 static void folded_commits_come_back(void **state)
 {
     (void)state;
@@ -233,6 +267,7 @@ int main(void)
         cmocka_unit_test(runs_that_do_not_cover_the_entries_are_refused),
         cmocka_unit_test(a_digest_has_the_parents_that_the_commit_names),
         cmocka_unit_test(parents_that_do_not_rise_are_damage),
+        cmocka_unit_test(salts_and_blocks_go_with_entries_only),
         cmocka_unit_test(folded_commits_come_back),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

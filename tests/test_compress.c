@@ -48,6 +48,27 @@ static void frames_of_all_levels_and_lengths_come_back(void **state)
     mf_compressor_free(&c);
 }
 
+/* SPEC 4.3. A frame by hand: its descriptor with a content size of one byte is for single segments only,
+ * so the content has 256 bytes and the size is stored in two, less 256. */
+static void a_window_of_8_mib_is_accepted_and_a_larger_one_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t window;
+        int rc;
+    } cases[] = {{0x00, MEMFILE_OK}, {0x67, MEMFILE_OK}, {0x68, MEMFILE_OK}, {0x69, MEMFILE_E_DAMAGED},
+                 {0x70, MEMFILE_E_DAMAGED}, {0xff, MEMFILE_E_DAMAGED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t frame[8 + 3 + 256] = {0x28, 0xb5, 0x2f, 0xfd, 0x40, cases[i].window, 0, 0, 1, 8}, out[256];
+        mf_compressor c;
+        memfile_error e;
+        memset(frame + 11, 'x', 256);
+        mf_compressor_init(&c);
+        assert_int_equal(mf_decompress(&c, NULL, frame, sizeof frame, out, sizeof out, 0, &e), cases[i].rc);
+        mf_compressor_free(&c);
+    }
+}
+
 static void one_more_or_less_byte_than_the_frame_has_is_damage(void **state)
 {
     (void)state;
@@ -333,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_all_levels_and_lengths_come_back),
+        cmocka_unit_test(a_window_of_8_mib_is_accepted_and_a_larger_one_is_not),
         cmocka_unit_test(one_more_or_less_byte_than_the_frame_has_is_damage),
         cmocka_unit_test(a_bomb_goes_no_further_than_its_room),
         cmocka_unit_test(a_frame_that_does_not_fit_is_not_made),

@@ -220,6 +220,39 @@ static void nodes_that_no_tree_has_are_refused(void **state)
     }
 }
 
+/* SPEC 13.2: differences are modulo 2^64. */
+static void any_two_times_have_a_difference(void **state)
+{
+    (void)state;
+    static const int64_t times[] = {INT64_MIN, INT64_MAX, INT64_MIN, 0, INT64_MAX, -1};
+    mf_history_row rows[6];
+    mf_history h = {0, 0, 6, 0, rows, NULL}, back;
+    mf_buffer b;
+    mf_arena arena;
+    memfile_error e;
+    memset(rows, 0, sizeof rows);
+    for (size_t i = 0; i < 6; i++)
+        rows[i].time_us = times[i];
+    mf_buffer_init(&b, &mf_mem_default);
+    mf_arena_init(&arena, &mf_mem_default);
+    mf_history_encode(&b, &h);
+    assert_int_equal(decode(&b, &back, &arena, &e), MEMFILE_OK);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(back.rows[i].time_us == times[i]);
+    /* INT64_MAX - INT64_MIN is -1 modulo 2^64, zigzag 1; back is +1, zigzag 2 */
+    mf_cursor c = mf_cursor_of(b.data, b.length);
+    for (int i = 0; i < 3; i++)
+        mf_get_varint(&c);
+    mf_get_ints(&c, 6);
+    mf_get_ints(&c, 6);
+    assert_true(mf_get_zigzag(&c) == INT64_MIN);
+    mf_ints differences = mf_get_ints(&c, 5);
+    assert_int_equal(mf_ints_at(&differences, 0), 1);
+    assert_int_equal(mf_ints_at(&differences, 1), 2);
+    mf_arena_free(&arena);
+    mf_buffer_free(&b);
+}
+
 /* SPEC 13.3: in the order of the indexes below them, none below another. */
 static void nodes_out_of_order_or_below_another_are_refused(void **state)
 {
@@ -315,6 +348,7 @@ int main(void)
         cmocka_unit_test(flags_that_a_row_cannot_have_are_refused),
         cmocka_unit_test(numbers_out_of_their_bounds_are_refused),
         cmocka_unit_test(nodes_that_no_tree_has_are_refused),
+        cmocka_unit_test(any_two_times_have_a_difference),
         cmocka_unit_test(nodes_out_of_order_or_below_another_are_refused),
         cmocka_unit_test(a_count_that_lies_takes_no_memory),
         cmocka_unit_test(any_flipped_bit_decodes_or_is_damage_and_no_more),

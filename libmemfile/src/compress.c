@@ -127,14 +127,22 @@ size_t mf_compress(mf_compressor *c, int level, const mf_dictionary *dictionary,
     return ZSTD_isError(n) ? 0 : n;
 }
 
-/* SPEC 4.3: one frame, its content size, no dictionary id, no checksum. */
+/* RFC 8878, 3.1.1.1.2; the window of a single segment is its content. */
+static bool window_is_small(const uint8_t *frame)
+{
+    unsigned exponent = frame[5] >> 3, mantissa = frame[5] & 7;
+    bool single_segment = frame[4] & 0x20;
+    return single_segment || (((uint64_t)8 + mantissa) << (exponent + 7)) <= MF_WINDOW_MAX;
+}
+
+/* SPEC 4.3: one frame, its content size, a small window, no dictionary id, no checksum. */
 static bool frame_is_ours(const uint8_t *frame, size_t frame_length, size_t raw_length)
 {
     if (frame_length < 6 || mf_load32(frame) != ZSTD_MAGICNUMBER)
         return false;
     if (frame[4] & 0x0f) /* dictionary id flag, checksum flag, reserved bit */
         return false;
-    return ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
+    return window_is_small(frame) && ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
            ZSTD_findFrameCompressedSize(frame, frame_length) == frame_length;
 }
 

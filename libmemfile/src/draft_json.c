@@ -172,11 +172,15 @@ static void json_embedding(memfile_draft *d, mf_json *j)
         } else {
             mf_json_problem(j, what);
         }
+        if (i == 0 && mf_json_peek(j) == '}')
+            break;
         if (i == 0)
             mf_json_expect(j, ',');
     }
     mf_json_expect(j, '}');
-    if (!j->problem) {
+    if (!space.data)
+        mf_json_problem(j, what);
+    if (!j->problem && seen_values) { /* without values it was dropped: SPEC 7.7 */
         mf_buffer_clear(&d->vector);
         for (size_t i = 0; i < count; i++) {
             uint64_t bits;

@@ -35,8 +35,8 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
                        (unsigned long long)offset);
     bool known = (s->type >= MF_TYPE_RECORDS && s->type <= MF_TYPE_VOID) || s->type == MF_TYPE_SEALED;
     if ((s->flags & ~MF_FLAGS_KNOWN) || raw[7] != 0 ||
-        (s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED) ||
-        (!known && !(s->flags & MF_FLAG_OPTIONAL)))
+        (known ? s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED
+               : !(s->flags & MF_FLAG_OPTIONAL))) /* whose codec does not matter */
         return mf_fail(err, MEMFILE_E_NEWER, offset,
                        "made by a newer version: segment at offset %llu has type %u, flags %u, codec %u",
                        (unsigned long long)offset, s->type, s->flags, s->codec);
