@@ -188,10 +188,17 @@ typedef struct memfile_options {
     const char *author;        /* who commits; copied; NULL: not said */
     const memfile_allocator *allocator;     /* copied; NULL: malloc */
     const memfile_environment *environment; /* copied; NULL: the system's */
+    /* What a hostile file may cost beyond memory; LIMIT where it would be more. All else is bounded by the
+     * format itself (SPEC 19). */
+    uint64_t rebuild_limit_bytes; /* a file whose footer or index is damaged is read through, from its first
+                                   * byte on, if it has no more than that. 0: no limit */
+    uint64_t collision_limit;     /* entries that one look-up, or the index of one commit, may pass over because
+                                   * another id or key has the same hash. 0: no limit */
 } memfile_options;
 
 #define MEMFILE_OPTIONS_INIT \
-    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL }
+    { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL, \
+      (uint64_t)4 << 30, (uint64_t)1 << 20 }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.

@@ -46,6 +46,8 @@ int mf_settings_from(mf_settings *s, const memfile_options *o, const mf_mem *mem
     s->lock_timeout_ms = o->lock_timeout_ms;
     s->threads = o->threads;
     s->cache_bytes = o->cache_bytes;
+    s->rebuild_limit = o->rebuild_limit_bytes;
+    s->collision_limit = o->collision_limit;
     s->level = (int)o->compression_level;
     s->environment = mf_environment_or_system(o->environment);
     if (s->threads < 1 || s->threads > 64 || s->level < 1 || s->level > 19 || o->strictness > MEMFILE_SALVAGE)
@@ -102,14 +104,26 @@ static int make_handle(const memfile_options *given, memfile **out, memfile_erro
     return MEMFILE_OK;
 }
 
+static int rebuild(memfile *mf, memfile_error *err)
+{
+    uint64_t limit = mf->settings.rebuild_limit, size = mf->store.committed.file_size;
+    if (limit && size > limit)
+        return mf_fail(err, MEMFILE_E_LIMIT, err->offset,
+                       "the index is damaged, and the file's %llu bytes are over the limit of %llu for reading without "
+                       "one (rebuild_limit_bytes)",
+                       (unsigned long long)size, (unsigned long long)limit);
+    return mf_store_rebuild(&mf->store, false, err);
+}
+
 static int open_io(memfile *mf, mf_io *io, memfile_error *err)
 {
     int rc = mf_store_begin(&mf->store, io, &mf->mem, mf->settings.cache_bytes, err);
     mf->open = rc == MEMFILE_OK;
+    mf->store.collision_limit = mf->settings.collision_limit;
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
     if (rc == MEMFILE_E_DAMAGED && mf->open && mf->settings.strictness != MEMFILE_STRICT)
-        rc = mf_store_rebuild(&mf->store, false, err);
+        rc = rebuild(mf, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
         rc = mf_fail(err, s->unfinished_is_damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED, s->end,
@@ -341,7 +355,7 @@ bool mf_handle_fall_back(memfile *mf, int *rc)
     if (*rc != MEMFILE_E_DAMAGED || mf->store.state->blocks || mf->settings.strictness == MEMFILE_STRICT ||
         (mf->writer && mf_writer_active(mf->writer)))
         return false;
-    *rc = mf_store_rebuild(&mf->store, false, &mf->error);
+    *rc = rebuild(mf, &mf->error);
     return *rc == MEMFILE_OK;
 }
 

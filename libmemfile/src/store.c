@@ -625,6 +625,7 @@ int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limi
     st->mem = mem;
     st->io = io;
     st->cache_limit = cache_limit;
+    st->collision_limit = MF_COLLISIONS_MAX;
     st->state = &st->committed;
     mf_items_init(&st->tail_items, mem);
     mf_compressor_init(&st->compressor);
