@@ -243,6 +243,9 @@ def codec():
          + (264 << 3 | 1).to_bytes(3, "little") + raw)
     good("zstd-window", "4.3", "The frame states a window of 1 KiB beside its content size.",
          stored=b"\x28\xb5\x2f\xfd\x40\x00" + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
+    for name, byte, why in (("8-mib", 0x68, "8 MiB, the largest"),):
+        good("zstd-window-" + name, "4.3", f"The frame states a window of {why}.",
+             stored=b"\x28\xb5\x2f\xfd\x40" + u8(byte) + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
     good("zstd-rle", "4.3", "A frame of one RLE block.", text="e" * 3000, stored=frame(b"e", rle=3000, stated=3000))
     good("zstd-two-blocks", "4.3", "A frame of two blocks.",
          stored=frame(raw)[:7] + (100 << 3).to_bytes(3, "little") + raw[:100] + (164 << 3 | 1).to_bytes(3, "little") + raw[100:])
@@ -256,6 +259,9 @@ def codec():
         vector("bad-zstd-" + name, "4.3", why, f, kept=kept)
 
     bad("no-size", "The frame does not state its content size.", frame(raw, size=False, window=0x50))
+    for name, byte, why in (("9-mib", 0x69, "9 MiB"), ("2-tib", 0xF8, "2 TiB")):
+        bad("window-" + name, f"The frame states a window of {why}; 8 MiB is the largest.",
+            b"\x28\xb5\x2f\xfd\x40" + u8(byte) + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
     bad("size-less", "The frame states 263 bytes, Raw_Length is 264.", frame(raw, stated=263))
     bad("size-more", "The frame states 265 bytes; it holds and Raw_Length says 264.", frame(raw, stated=265))
     bad("content-less", "The frame states 264 bytes and holds 260.", frame(raw[:260], stated=264))
@@ -295,6 +301,8 @@ def codec():
     for name, flags, why in (("", 2, "OPTIONAL is set"), ("-derived", 6, "OPTIONAL and DERIVED are set")):
         f = batch(after=lambda f, flags=flags: f.segment(200, varint(1) + varint(1) + b"hidden", b"what?", flags=flags))
         vector(f"good-optional{name}", "18", f"A segment of the unknown type 200; {why}, so that readers ignore it.", f)
+    f = batch(after=lambda f: f.segment(200, varint(1) + varint(1) + b"hidden", b"what?", flags=2, change={"Codec": u8(3)}))
+    vector("good-optional-codec", "18", "A segment of the unknown type 200 with OPTIONAL and the unknown codec 3.", f)
     f = batch(before=lambda f: f.segment(KEYS, b"no slots"))
     vector("bad-keys-in-plain", "5", "KEYS in a file that is not sealed.", f)
     for name, flags in (("flag-32", 0x20), ("flag-64", 0x40)):
@@ -379,6 +387,9 @@ def block_vectors():
     bad("erased-and-text", "A row with ERASED and TEXT.", {"Masks": ints([1 << M_ERASED | 1 << M_TEXT]), "ERASED": bytes(32)},
         entries=[note("b", "x")])
     bad("names-65536", "65,536 Names.", {"Names.Count": varint(65_536)})
+    for name, text in (("empty", ""), ("256", "n" * 256)):
+        bad("name-" + name, f"A name of {len(text)} bytes, which no row uses.", None, "6.2", [note("b", "x")],
+            records=dict(names=[text]))
     bad("names-2-32", "2^32 Names.", {"Names.Count": varint(1 << 32)})
     f = batch([note("b", "x", kind="t", tags=["t"])], {"Names.Count": varint(2), "Names.Prefixes": ints([0, 1]),
               "Names.Suffix_Lengths": ints([1, 0]), "Names.Suffixes": b"t", "TAGS.Names": ints([1])})
@@ -641,7 +652,7 @@ def core():
     f.commit([note("a", "The first.", embedding=["s", 1, 2, hash4])])
     one = struct.pack("<f", 1)
     f.commit([note("b", "x", embedding=["s", 1, 1, blake("memfile1.part", one)])])
-    vector("bad-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1.", f)
+    vector("good-vector-count-differs", "11.5", "Two entries of one space with 2 values and with 1, which is no damage.", f)
 
 
 # --- 8, 9. Digests, commits -------------------------------------------------------------------
@@ -709,7 +720,14 @@ def commits():
     bad("text-forged", "Somebody changed a text and repaired every checksum; the digest tells.",
         {"Texts": b"The secret."}, spec="8.6", f=forged())
     bad("order-not-above", "order is that of the parent.", order=1_700_000_002_000_000, time=1_700_000_002_000_000)
-    bad("parent-unknown", "A parent that is not in the file.", {"Parents": varint(1) + bytes(32)}, parents=[1])
+    bad("parent-unknown", "A parent that is not the one whose digest was hashed; no commit of the file has it.",
+        {"Parents": varint(1) + bytes(32)}, parents=[1])
+    bad("parent-twice", "The same parent twice.", {"Parents": lambda old: b"\2" + old[1:] * 2}, "a z", parents=[1],
+        read="damaged")
+    bad("parents-order", "Two parents, the greater digest first.", {"Parents": lambda old: old[:1] + old[33:] + old[1:33]},
+        "a z", parents=[0, 1], read="damaged")
+    bad("order-falls", "order is above that of the parent, which is the genesis, and below that of the commit before.",
+        order=1_700_000_001_500_000, time=1_700_000_001_500_000, parents=[0], recover="any")
     bad("author-utf8", "An author that is no valid UTF-8.", {"Author": string(b"\xff")}, author="x")
     bad("extra-key-9", "Extra with the key 9.", extra=pair(9, "author"), spec="8.6")
     bad("extra-order", "Extra out of order.", extra=pair("b", 1) + pair("a", 1), spec="8.6")
@@ -733,6 +751,15 @@ def commits():
         f=three([note("b", "x"), note("c", "x")], {"Salt_Index": varint((1 << 32) - 1)}))
     bad("maintenance-with-entries", "A commit without LOGICAL has an Entry_Count.", f=maintained({"Entry_Count": varint(1) + b""}),
         spec="9.2")
+    bad("maintenance-salt", "A commit without LOGICAL with a Salt_Root.",
+        f=maintained({"Commit_Flags": varint(FULL | ORDER | SALT), "History_Digest": lambda old: old + bytes(16)}), spec="9.2",
+        recover="any")
+    bad("salt-without-entries", "SALT on a commit without entries.", f=three_empty(flags=SALT,
+        change={"History_Digest": lambda old: old + bytes(16)}), spec="9.2", kept=None, recover="any")
+    f = File()
+    f.commit()
+    f.commit([note("a", "x")], full=True, runs=lambda all: all[:0])
+    bad("full-without-runs", "A FULL commit with number 1 and no runs; none holds the item of the genesis.", f=f, spec="9.3")
     bad("maintenance-order", "A commit without LOGICAL has an Order of its own.", f=maintained({"Order": varint(1)}), spec="9.2")
     bad("maintenance-number", "A commit without LOGICAL has a Number of its own.", f=maintained({"Number": varint(4)}), spec="9.1")
     bad("maintenance-digest", "A commit without LOGICAL has another History_Digest.", f=maintained({"History_Digest": bytes(32)}),
@@ -1128,18 +1155,22 @@ def one_copy(stored, text):
 
 # --- 13. History ------------------------------------------------------------------------------
 
-def old_file():
+def old_file(first=None, second=None):
     f = File()
-    f.commit(author="Ann")
-    f.commit([note("a", "The first.")])
+    f.commit(author="Ann", time=first)
+    clock = f.clock
+    f.commit([note("a", "The first.")], time=second)
+    if second:
+        f.clock = clock + 1_800_000_000_000_000
     f.commit([note("b", "The second."), note("c", "The third.", key="k")], author="Bob", extra=pair("n", 1))
     f.commit([note("a", "A newer first.")], time=1_600_000_000_000_000, signatures=[bytes(96)])
     f.commit([note("d", "Of another handle.", key="k")], new_salt=bytes(range(0x80, 0x90)))
     return f
 
 
-def compacted(erased=(), change=None, split=None, between=False, without=False, first=None, commit=None, drop=False):
-    f = old_file()
+def compacted(erased=(), change=None, split=None, between=False, without=False, first=None, commit=None, drop=False,
+              times=()):
+    f = old_file(*times)
     g = File(incarnation=bytes(range(0x50, 0x60)))
     g.clock = f.clock
     g.changes = [c for c in (change, commit) if c]
@@ -1169,6 +1200,8 @@ def history():
     good("erased", "Two entries were erased: their leaves stand in their rows, the salt tree lacks the nodes above them.",
          erased=(1, 3))
     good("erased-all-of-tree", "The only entry of a salt tree was erased.", erased=(4,))
+    good("times", "The first time is the lowest, the next the highest, so that their difference is beyond 64 bits.",
+         times=(-1 << 63, (1 << 63) - 1))
     f = compacted()
     f.commit([note("z", "The last.")], new_salt=bytes(range(0x90, 0xA0)))
     vector("good-history-went-on", "13.1", "A commit behind the compacting one, with a salt tree of its own.", f)

@@ -652,29 +652,16 @@ class File:
 
     # 8.5, 8.6
 
-    def canonical(self, numbers):
-        return sorted(numbers, key=lambda n: (self.log[n].order, self.log[n].digest))
-
-    def ancestors(self, parents):
-        found, todo = set(), list(parents)
-        while todo:
-            n = todo.pop()
-            if n not in found:
-                found.add(n)
-                todo += self.log[n].parents
-        return found
-
     def digest(self, parents, leaves, time, order, author, extra, change=None):
-        ancestors = self.ancestors(parents)
         pairs = {1: self.memory}
         if parents:
             pairs[2] = sorted(self.log[n].digest for n in parents)
         pairs[3] = len(leaves)
         if leaves:
             pairs[4] = tree_hash(leaves, 16)
-        pairs[5] = len(ancestors)
-        if ancestors:
-            pairs[6] = tree_hash([self.log[n].digest for n in self.canonical(ancestors)], 2)
+        pairs[5] = len(self.log)
+        if self.log:
+            pairs[6] = tree_hash([c.digest for c in self.log], 2)
         pairs[7], pairs[8] = order, time
         if author is not None:
             pairs[9] = author
@@ -687,7 +674,7 @@ class File:
         return blake("memfile1.commit", body + extra)
 
     def frontier(self, number):
-        digests = [self.log[n].digest for n in self.canonical(range(number))]
+        digests = [c.digest for c in self.log[:number]]
         out, at = [], 0
         for bit in reversed(range(number.bit_length())):
             if number >> bit & 1:
@@ -709,7 +696,7 @@ class File:
         time = self.clock = self.clock + 1_000_000 if time is None else time
         parent_numbers = ([number - 1] if number else []) if parents is None else parents
         if order is None:
-            order = max([time, 0] + [self.log[n].order + 1 for n in parent_numbers])
+            order = max([time, 0] + [c.order + 1 for c in self.log[-1:]])
         members = list(entries or self.entries[len(self.entries) - self.pending:])
         before = len(self.entries) - self.pending
         full = bool(self.group) or not number if full is None else full
@@ -730,7 +717,7 @@ class File:
         for i, e in enumerate(members):
             leaves.append(blake("memfile1.leaf", salt_node(self.salt, 16, first_salt + i) + e.core))
         self.salt_next = first_salt + len(members)
-        parents_digests = [self.log[n].digest for n in parent_numbers]
+        parents_digests = sorted(self.log[n].digest for n in parent_numbers)
         right = self.digest(parent_numbers, leaves, time, order, author, extra, digest)
         row = Logged(digest=right, order=order, time=time, parents=parent_numbers, entries=len(members), author=author,
                      extra=extra, salt_index=first_salt, salt=self.salt if carries else None,
@@ -870,7 +857,8 @@ class File:
         p.add("History.First_Entry", varint(sum(r.entries for r in log[:first])))
         p.add("Flags.Rows", ints(flags))
         p.add("Counts", ints([r.entries for r in rows]))
-        p.add("Times", zigzag(rows[0].time) + ints([fold(b.time - a.time) for a, b in zip(rows, rows[1:])]))
+        p.add("Times", zigzag(rows[0].time) + ints([fold((b.time - a.time + (1 << 63)) % (1 << 64) - (1 << 63))
+                                                    for a, b in zip(rows, rows[1:])]))
         p.add("Orders", ints([r.order for r in rows if r.order != r.time]))
         p.add("Salt_Indexes", ints([r.salt_index for r in rows if r.entries]))
         at = 0
@@ -884,7 +872,7 @@ class File:
             at += row.entries
         salts = b"".join(salt_tree(r.salt, gone.get(r.salt, ())) for r in rows if r.salt)
         p.add("Salts", salts)
-        p.add("History.Parents", b"".join(varint(len(r.parents)) + b"".join(log[n].digest for n in r.parents)
+        p.add("History.Parents", b"".join(varint(len(r.parents)) + b"".join(sorted(log[n].digest for n in r.parents))
                                           for r in rows if r.given))
         p.add("History.Authors", b"".join(string(r.author) for r in rows if r.author is not None))
         p.add("History.Extras", b"".join(string(r.extra) for r in rows if r.extra))

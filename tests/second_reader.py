@@ -688,6 +688,7 @@ class Block:
         require(count <= MAX_NAMES, "Names: too many")
         raw_names = cur.strings(count)
         require(len(set(raw_names)) == count, "Names: a text stands twice")
+        require(all(1 <= len(raw) <= 255 for raw in raw_names), "Names: length of a text")
         self.names = [(utf8(raw, "Names"), cbor_head(3, len(raw)) + raw) for raw in raw_names]
 
     def name(self, position, what):
@@ -925,7 +926,7 @@ def bounded_count(cur, least):
 
 def read_parents(cur):
     parents = [cur.take(32) for _ in range(bounded_count(cur, 32))]
-    require(len(set(parents)) == len(parents), "a parent stands twice")
+    require(all(a < b for a, b in zip(parents, parents[1:])), "parents that do not rise")
     return parents
 
 
@@ -957,8 +958,7 @@ class Commit:
         require(self.first_entry + self.entry_count <= MAX_ENTRIES, "too many entries")
         self.group_length = cur.varint() * 8
         self.time = cur.zigzag()
-        self.order = cur.varint() if flags & C_ORDER else self.time
-        require(self.order >= 0, "order below 0")
+        self.order = cur.varint() if flags & C_ORDER else max(self.time, 0)
         self.history_digest = cur.take(32)
         self.salt_index = cur.varint() if self.entry_count else None
         self.salt_root = cur.take(16) if flags & C_SALT else None
@@ -1024,8 +1024,7 @@ class HistoryPart:
             row = HistoryRow()
             row.flags, row.entry_count, row.time = f, c, t
             require(-1 << 63 <= t < 1 << 63, "HISTORY: time")
-            row.order = next(orders) if f & C_ORDER else t
-            require(row.order >= 0, "HISTORY: order below 0")
+            row.order = next(orders) if f & C_ORDER else max(t, 0)
             row.salt_index = next(salt_indexes) if c else None
             self.rows.append(row)
 
@@ -1250,6 +1249,7 @@ class Memfile:
             require(parameters.content_size == segment.raw_length, "frame's content size")
             require(parameters.dict_id == 0 and frame[4] & 3 == 0, "frame with dictionary id")
             require(not parameters.has_checksum, "frame with checksum")
+            require(frame[4] & 0x20 or parameters.window_size <= 8_388_608, "frame's window")
             content = decompressor.decompress(frame, max_output_size=segment.raw_length,
                                               allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -1786,87 +1786,38 @@ class Objects:
 
 class Log:
     """All logical commits of the file, and the digests that follow from them."""
-    MERGE_BUDGET = 20_000_000                  # steps that histories with merges may take
-
     def __init__(self, memory_id):
         self.memory_id = memory_id
         self.digests = []
         self.orders = []
-        self.parents = []                      # numbers of the parents of each
         self.entries_after = []
-        self.by_digest = {}
-        self.linear = True
         self.peaks = []                        # (size, root) of the complete subtrees
         self.peaks_before = []                 # the same without the newest commit
-        self.budget = self.MERGE_BUDGET
-
-    def spend(self, steps):
-        self.budget -= steps
-        if self.budget < 0:
-            raise Unknown("history with more merges than this reader follows")
-
-    def canonical(self, numbers):
-        return sorted(numbers, key=lambda n: (self.orders[n], self.digests[n]))
-
-    def ancestors(self, parents):
-        found = set(parents)
-        todo = list(found)
-        while todo:
-            for number in self.parents[todo.pop()]:
-                if number not in found:
-                    found.add(number)
-                    todo.append(number)
-        self.spend(4 * len(found))
-        return found
 
     def frontier(self, number):
         """9.3: roots of the complete subtrees of the log of the commits before `number`."""
-        if self.linear or number < 2:
-            peaks = self.peaks if number == len(self.digests) else self.peaks_before
-            return [root for _, root in peaks]
-        self.spend(4 * number)
-        digests = [self.digests[n] for n in self.canonical(range(number))]
-        roots = []
-        at = 0
-        for bit in reversed(range(number.bit_length())):
-            if number >> bit & 1:
-                roots.append(tree_hash(digests[at:at + (1 << bit)], 2))
-                at += 1 << bit
-        return roots
+        peaks = self.peaks if number == len(self.digests) else self.peaks_before
+        return [root for _, root in peaks]
 
     def add(self, commit, entry_count, leaves):
         """Adds a logical commit (Commit or HistoryRow); returns its history digest."""
         number = len(self.digests)
-        if commit.parents is None:
-            parents = [number - 1] if number else []
-        else:
-            parents = []
-            for digest in commit.parents:
-                require(digest in self.by_digest, "parent that is not in the file")
-                parents.append(self.by_digest[digest])
-        for parent in parents:
-            require(commit.order > self.orders[parent], "order does not exceed the parent's")
-        if parents != ([number - 1] if number else []):
-            self.linear = False
-        if self.linear:
-            ancestors = number
-            root = None
-            for _, peak in reversed(self.peaks):
-                root = peak if root is None else blake(b"memfile1.node", peak, root)
-        else:
-            found = self.ancestors(parents)
-            ancestors = len(found)
-            root = tree_hash([self.digests[n] for n in self.canonical(found)], 2)
+        require(not number or commit.order > self.orders[-1], "order does not exceed that of the commit before")
+        parents = commit.parents
+        if parents is None:
+            parents = self.digests[-1:]
+        root = None
+        for _, peak in reversed(self.peaks):
+            root = peak if root is None else blake(b"memfile1.node", peak, root)
 
         pairs = [b"\x01" + cbor_bytes(self.memory_id)]
         if parents:
-            digests = sorted(self.digests[parent] for parent in parents)
-            pairs.append(b"\x02" + cbor_array([cbor_bytes(digest) for digest in digests]))
+            pairs.append(b"\x02" + cbor_array([cbor_bytes(digest) for digest in parents]))
         pairs.append(b"\x03" + cbor_int(entry_count))
         if entry_count:
             pairs.append(b"\x04" + cbor_bytes(tree_hash(leaves, 16)))
-        pairs.append(b"\x05" + cbor_int(ancestors))
-        if ancestors:
+        pairs.append(b"\x05" + cbor_int(number))
+        if number:
             pairs.append(b"\x06" + cbor_bytes(root))
         pairs.append(b"\x07" + cbor_int(commit.order))
         pairs.append(b"\x08" + cbor_int(commit.time))
@@ -1877,8 +1828,6 @@ class Log:
 
         self.digests.append(digest)
         self.orders.append(commit.order)
-        self.parents.append(parents)
-        self.by_digest[digest] = number
         self.entries_after.append((self.entries_after[-1] if number else 0) + entry_count)
         self.peaks_before = list(self.peaks)
         self.peaks.append((1, digest))
@@ -1941,7 +1890,6 @@ class Verifier:
         self.rows = []                         # folded commits
         self.folded_entries = 0
         self.content_references = []
-        self.spaces = {}                       # space: count
         # What the runs' items are compared with, in the order of entries
         self.item_keys = {kind: array("Q") for kind in ENTRY_KINDS}
         self.item_values = {kind: array("Q") for kind in ENTRY_KINDS}
@@ -2164,10 +2112,6 @@ class Verifier:
             if CONTENT in entry.fields:
                 self.content_references.append(
                     (self.entry_count, tuple(entry.fields[CONTENT])))
-            if EMBEDDING in entry.fields:
-                space, _, count, _ = entry.fields[EMBEDDING]
-                require(self.spaces.setdefault(space, count) == count,
-                        "embedding: count differs from that of its space")
         self.entry_count += 1
 
     def check_references(self, commit):

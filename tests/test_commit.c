@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "commit.h"
+#include "fold.h"
 
 static void commits_come_back(void **state)
 {
@@ -99,6 +100,112 @@ static void runs_that_do_not_cover_the_entries_are_refused(void **state)
     mf_buffer_free(&b);
 }
 
+static void digest_of(uint8_t out[32], uint64_t flags, const char *parents)
+{
+    static const uint8_t memory[16] = {1}, before[32] = {2};
+    mf_fold fold;
+    mf_history_row row;
+    memset(&row, 0, sizeof row);
+    row.flags = flags;
+    row.parents = mf_slice_of(parents, strlen(parents));
+    mf_fold_init(&fold, memory, &mf_mem_default);
+    mf_fold_adopt(&fold, 0, before, NULL);
+    assert_int_equal(mf_fold_end(&fold, 1, &row), 0);
+    memcpy(out, fold.digest, 32);
+}
+
+/* SPEC 8.6, 9.1: the pairs of the body, written here by hand. */
+static void a_digest_has_the_parents_that_the_commit_names(void **state)
+{
+    (void)state;
+    static const uint8_t before[32] = {2};
+    uint8_t body[256], expected[32], got[32];
+    const struct {
+        uint64_t flags;
+        const char *named;
+        const uint8_t *parent; /* in the body */
+    } cases[] = {
+        {0, "", before},
+        {MF_COMMIT_PARENTS, "", NULL},
+        {MF_COMMIT_PARENTS, "another history's newest commit.", (const uint8_t *)"another history's newest commit."},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        mf_buffer b;
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_put_u8(&b, cases[i].parent ? 0xa7 : 0xa6);
+        mf_put_bytes(&b, "\x01\x50\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 18); /* 1: Memory_Id */
+        if (cases[i].parent) {
+            mf_put_bytes(&b, "\x02\x81\x58\x20", 4); /* 2: an array of one */
+            mf_put_bytes(&b, cases[i].parent, 32);
+        }
+        mf_put_bytes(&b, "\x03\x00\x05\x01\x06\x58\x20", 7); /* 3: no entries; 5: one commit before; 6: its log */
+        mf_put_bytes(&b, before, 32);
+        mf_put_bytes(&b, "\x07\x00\x08\x00", 4);
+        assert_true(b.length <= sizeof body);
+        memcpy(body, b.data, b.length);
+        mf_digest(expected, MF_LABEL_COMMIT, body, b.length);
+        mf_buffer_free(&b);
+        digest_of(got, cases[i].flags, cases[i].named);
+        assert_memory_equal(got, expected, 32);
+    }
+}
+
+static void parents_that_do_not_rise_are_damage(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"11111111111111111111111111111111" "22222222222222222222222222222222",
+                                        "22222222222222222222222222222222" "11111111111111111111111111111111",
+                                        "11111111111111111111111111111111" "11111111111111111111111111111111"};
+    for (size_t i = 0; i < 3; i++) {
+        mf_commit k, back;
+        mf_buffer b;
+        memfile_error e;
+        memset(&k, 0, sizeof k);
+        k.flags = MF_COMMIT_LOGICAL | MF_COMMIT_PARENTS;
+        k.parents = mf_slice_of(lists[i], 64);
+        k.footer_distance = 80;
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_commit_encode(&b, &k);
+        assert_int_equal(mf_commit_decode(&back, mf_slice_of(b.data, b.length), NULL, &mf_mem_default, 800, &e),
+                         i == 0 ? MEMFILE_OK : MEMFILE_E_DAMAGED);
+        mf_buffer_free(&b);
+    }
+}
+
+/* SPEC 9.2: a logical commit may be without entries; salts and blocks go with entries only. */
+static void salts_and_blocks_go_with_entries_only(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t flags;
+        uint64_t entries;
+        int rc;
+    } cases[] = {{MF_COMMIT_LOGICAL, 0, MEMFILE_OK},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_SALT, 1, MEMFILE_OK},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_SALT, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_LOGICAL | MF_COMMIT_INLINE, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER, 0, MEMFILE_OK},
+                 {MF_COMMIT_ORDER | MF_COMMIT_SALT, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER | MF_COMMIT_PARENTS, 0, MEMFILE_E_DAMAGED},
+                 {MF_COMMIT_ORDER, 1, MEMFILE_E_DAMAGED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mf_commit k, back;
+        mf_buffer b;
+        memfile_error e;
+        memset(&k, 0, sizeof k);
+        k.flags = cases[i].flags;
+        k.entry_count = cases[i].entries;
+        k.footer_distance = 80;
+        k.columns = mf_slice_of("x", k.flags & MF_COMMIT_INLINE ? 1 : 0);
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_commit_encode(&b, &k);
+        int rc = mf_commit_decode(&back, mf_slice_of(b.data, b.length), NULL, &mf_mem_default, 800, &e);
+        if (rc != cases[i].rc)
+            fail_msg("case %zu: %d", i, rc);
+        mf_buffer_free(&b);
+    }
+}
+
 static void folded_commits_come_back(void **state)
 {
     (void)state;
@@ -158,7 +265,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commits_come_back),
         cmocka_unit_test(runs_that_do_not_cover_the_entries_are_refused),
+        cmocka_unit_test(a_digest_has_the_parents_that_the_commit_names),
+        cmocka_unit_test(parents_that_do_not_rise_are_damage),
+        cmocka_unit_test(salts_and_blocks_go_with_entries_only),
         cmocka_unit_test(folded_commits_come_back),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

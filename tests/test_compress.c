@@ -48,6 +48,27 @@ static void frames_of_all_levels_and_lengths_come_back(void **state)
     mf_compressor_free(&c);
 }
 
+/* SPEC 4.3. A frame by hand: its descriptor with a content size of one byte is for single segments only,
+ * so the content has 256 bytes and the size is stored in two, less 256. */
+static void a_window_of_8_mib_is_accepted_and_a_larger_one_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t window;
+        int rc;
+    } cases[] = {{0x00, MEMFILE_OK}, {0x67, MEMFILE_OK}, {0x68, MEMFILE_OK}, {0x69, MEMFILE_E_DAMAGED},
+                 {0x70, MEMFILE_E_DAMAGED}, {0xff, MEMFILE_E_DAMAGED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t frame[8 + 3 + 256] = {0x28, 0xb5, 0x2f, 0xfd, 0x40, cases[i].window, 0, 0, 1, 8}, out[256];
+        mf_compressor c;
+        memfile_error e;
+        memset(frame + 11, 'x', 256);
+        mf_compressor_init(&c);
+        assert_int_equal(mf_decompress(&c, NULL, frame, sizeof frame, out, sizeof out, 0, &e), cases[i].rc);
+        mf_compressor_free(&c);
+    }
+}
+
 static void one_more_or_less_byte_than_the_frame_has_is_damage(void **state)
 {
     (void)state;
@@ -231,6 +252,52 @@ static void level_and_dictionary_may_change_between_frames(void **state)
     mf_compressor_free(&c);
 }
 
+/* Memory in which the next block of a size stands where the last of that size stood. */
+typedef struct same_place {
+    void *last;
+    size_t size;
+} same_place;
+
+static void *same_place_again(void *context, void *block, size_t size)
+{
+    same_place *p = (same_place *)context;
+    if (size == 0) {
+        if (block != p->last)
+            free(block);
+        return NULL;
+    }
+    if (block || size != p->size)
+        return realloc(block, size);
+    return p->last ? p->last : (p->last = malloc(size));
+}
+
+static void another_dictionary_in_the_same_place_is_another(void **state)
+{
+    (void)state;
+    uint8_t raw[3000], text[600], frame[2000], out[600];
+    same_place place = {NULL, sizeof(mf_dictionary)};
+    mf_mem mem = {same_place_again, &place};
+    mf_dictionary *d, *other;
+    mf_compressor c;
+    memfile_error e;
+    fill_words(raw, sizeof raw, 4);
+    memcpy(text, raw + 1600, sizeof text);
+    mf_compressor_init(&c);
+    assert_int_equal(mf_dictionary_new(&mem, raw, 1500, 1, &d), MEMFILE_OK);
+    assert_true(mf_compress(&c, 1, d, text, sizeof text, frame, sizeof frame) > 0);
+    const void *stood_at = d;
+    mf_dictionary_free(d);
+    assert_int_equal(mf_dictionary_new(&mem, raw + 1500, 1500, 1, &other), MEMFILE_OK);
+    assert_ptr_equal(other, stood_at);
+    size_t n = mf_compress(&c, 1, other, text, sizeof text, frame, sizeof frame);
+    assert_in_range(n, 1, sizeof text / 4); /* all of the text stands in it */
+    assert_int_equal(mf_decompress(&c, other, frame, n, out, sizeof out, 0, &e), MEMFILE_OK);
+    assert_memory_equal(out, text, sizeof text);
+    mf_dictionary_free(other);
+    mf_compressor_free(&c);
+    free(place.last);
+}
+
 static void no_dictionary_is_trained_from_next_to_nothing(void **state)
 {
     (void)state;
@@ -287,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_all_levels_and_lengths_come_back),
+        cmocka_unit_test(a_window_of_8_mib_is_accepted_and_a_larger_one_is_not),
         cmocka_unit_test(one_more_or_less_byte_than_the_frame_has_is_damage),
         cmocka_unit_test(a_bomb_goes_no_further_than_its_room),
         cmocka_unit_test(a_frame_that_does_not_fit_is_not_made),
@@ -295,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_dictionary_is_copied_and_needed),
         cmocka_unit_test(a_dictionary_that_is_held_outlives_its_owner),
         cmocka_unit_test(level_and_dictionary_may_change_between_frames),
+        cmocka_unit_test(another_dictionary_in_the_same_place_is_another),
         cmocka_unit_test(no_dictionary_is_trained_from_next_to_nothing),
         cmocka_unit_test(a_trained_dictionary_keeps_to_its_room),
         cmocka_unit_test(a_dictionary_without_memory_is_none),

@@ -131,6 +131,13 @@ static void vectors_keep_their_values(void **state)
     }
 }
 
+/* SPEC 7.7: an embedding that was dropped is exported without values. */
+static void an_embedding_without_values_is_taken_for_absent(void **state)
+{
+    (void)state;
+    assert_goes_through("{\"id\":\"x\",\"text\":\"t\",\"embedding\":{\"space\":\"s\"}}", "{\"id\":\"x\",\"text\":\"t\"}");
+}
+
 static void vectors_by_call_and_by_line_are_the_same(void **state)
 {
     (void)state;
@@ -162,7 +169,6 @@ static void forms_that_are_not_those_of_7_7_are_refused(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "{\"text\":\"x\",\"embedding\":{\"space\":\"s\"}}",
         "{\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[]}}",
         "{\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[\"1\"]}}",
         "{\"text\":\"x\",\"embedding\":{\"space\":\"\",\"values\":[1.0]}}",
@@ -201,6 +207,10 @@ static void forms_that_are_not_those_of_7_7_are_refused(void **state)
         "{\"text\":\"x\",\"id\":\"\"}",
         "{\"text\":\"x\",\"text\":\"y\"}",
         "{\"text\":\"x\"}x",
+        "{\"text\":\"x\",\"embedding\":{}}",
+        "{\"text\":\"x\",\"embedding\":{\"values\":[1.0]}}",
+        "{\"text\":\"x\",\"embedding\":{\"space\":\"s\",}}",
+        "{\"text\":\"x\",\"embedding\":{\"space\":\"s\",\"values\":[]}}",
         "[\"text\"]",
         "",
     };
@@ -280,6 +290,7 @@ int main(void)
         cmocka_unit_test(every_member_of_7_1_comes_back),
         cmocka_unit_test(null_members_are_kept_or_refused),
         cmocka_unit_test(vectors_keep_their_values),
+        cmocka_unit_test(an_embedding_without_values_is_taken_for_absent),
         cmocka_unit_test(vectors_by_call_and_by_line_are_the_same),
         cmocka_unit_test(forms_that_are_not_those_of_7_7_are_refused),
         cmocka_unit_test(setters_refuse_what_they_are_not_for),

@@ -31,7 +31,7 @@ static void put_sample(mf_buffer *b, uint64_t first_flags, uint64_t second_flags
     mf_put_ints(b, &one, 1); /* 8 Salt_Indexes: of the row with Counts > 0 */
     if (second_flags & MF_COMMIT_SALT) { /* 9: two nodes */
         mf_put_varint(b, 2);
-        mf_put_u8(b, 0);
+        mf_put_u8(b, 1);
         mf_put_varint(b, 0);
         mf_put_bytes(b, "0123456789abcdef", 16);
         mf_put_u8(b, 16);
@@ -40,7 +40,8 @@ static void put_sample(mf_buffer *b, uint64_t first_flags, uint64_t second_flags
     }
     if (second_flags & MF_COMMIT_PARENTS) {
         mf_put_varint(b, 2);
-        mf_put_bytes(b, zeros, 64);
+        mf_put_bytes(b, zeros, 32);
+        mf_put_bytes(b, "digests of parents rise bytewise", 32);
     }
     if (second_flags & MF_COMMIT_AUTHOR)
         mf_put_string(b, mf_slice_of("Ann", 3));
@@ -79,7 +80,7 @@ static void rows_are_read_as_the_specification_says(void **state)
     assert_int_equal(h.rows[1].salt_index, 77);
     assert_int_equal(h.rows[1].salt_count, 2);
     assert_int_equal(h.node_count, 2);
-    assert_int_equal(h.nodes[h.rows[1].salt_first].depth, 0);
+    assert_int_equal(h.nodes[h.rows[1].salt_first].depth, 1);
     assert_int_equal(h.nodes[h.rows[1].salt_first + 1].depth, 16);
     assert_int_equal(h.nodes[h.rows[1].salt_first + 1].position, 0xffffffff);
     assert_memory_equal(h.nodes[h.rows[1].salt_first + 1].seed, "fedcba9876543210", 16);
@@ -219,6 +220,80 @@ static void nodes_that_no_tree_has_are_refused(void **state)
     }
 }
 
+/* SPEC 13.2: differences are modulo 2^64. */
+static void any_two_times_have_a_difference(void **state)
+{
+    (void)state;
+    static const int64_t times[] = {INT64_MIN, INT64_MAX, INT64_MIN, 0, INT64_MAX, -1};
+    mf_history_row rows[6];
+    mf_history h = {0, 0, 6, 0, rows, NULL}, back;
+    mf_buffer b;
+    mf_arena arena;
+    memfile_error e;
+    memset(rows, 0, sizeof rows);
+    for (size_t i = 0; i < 6; i++)
+        rows[i].time_us = times[i];
+    mf_buffer_init(&b, &mf_mem_default);
+    mf_arena_init(&arena, &mf_mem_default);
+    mf_history_encode(&b, &h);
+    assert_int_equal(decode(&b, &back, &arena, &e), MEMFILE_OK);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(back.rows[i].time_us == times[i]);
+    /* INT64_MAX - INT64_MIN is -1 modulo 2^64, zigzag 1; back is +1, zigzag 2 */
+    mf_cursor c = mf_cursor_of(b.data, b.length);
+    for (int i = 0; i < 3; i++)
+        mf_get_varint(&c);
+    mf_get_ints(&c, 6);
+    mf_get_ints(&c, 6);
+    assert_true(mf_get_zigzag(&c) == INT64_MIN);
+    mf_ints differences = mf_get_ints(&c, 5);
+    assert_int_equal(mf_ints_at(&differences, 0), 1);
+    assert_int_equal(mf_ints_at(&differences, 1), 2);
+    mf_arena_free(&arena);
+    mf_buffer_free(&b);
+}
+
+/* SPEC 13.3: in the order of the indexes below them, none below another. */
+static void nodes_out_of_order_or_below_another_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct {
+            uint8_t depth;
+            uint64_t position;
+        } node[2];
+        bool good;
+    } cases[] = {{{{1, 0}, {1, 1}}, true},  {{{1, 1}, {1, 0}}, false}, {{{1, 1}, {1, 1}}, false}, {{{0, 0}, {16, 5}}, false},
+                 {{{1, 0}, {2, 4}}, true}, {{{1, 0}, {2, 3}}, false}, {{{2, 3}, {1, 0}}, false}, {{{2, 3}, {1, 1}}, true},
+                 {{{16, 0xfffffffe}, {16, 0xffffffff}}, true}, {{{16, 0xffffffff}, {16, 0xffffffff}}, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mf_buffer b;
+        mf_arena arena;
+        mf_history h;
+        memfile_error e;
+        uint64_t flags = MF_COMMIT_SALT, zero = 0;
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_arena_init(&arena, &mf_mem_default);
+        mf_put_varint(&b, 0);
+        mf_put_varint(&b, 1);
+        mf_put_varint(&b, 0);
+        mf_put_ints(&b, &flags, 1);
+        mf_put_ints(&b, &zero, 1);
+        mf_put_zigzag(&b, 0);
+        mf_put_varint(&b, 2);
+        for (int n = 0; n < 2; n++) {
+            mf_put_u8(&b, cases[i].node[n].depth);
+            mf_put_varint(&b, cases[i].node[n].position);
+            mf_put_bytes(&b, "0123456789abcdef", 16);
+        }
+        int rc = decode(&b, &h, &arena, &e);
+        if (rc != (cases[i].good ? MEMFILE_OK : MEMFILE_E_DAMAGED))
+            fail_msg("case %zu: %d", i, rc);
+        mf_arena_free(&arena);
+        mf_buffer_free(&b);
+    }
+}
+
 /* A count of rows or nodes that the bytes cannot hold takes no memory by it. */
 static void a_count_that_lies_takes_no_memory(void **state)
 {
@@ -231,7 +306,7 @@ static void a_count_that_lies_takes_no_memory(void **state)
     mf_arena_init(&arena, &mf_mem_default);
     put_sample(&b, 0, MF_COMMIT_SALT);
     for (size_t i = 0; i + 2 < b.length; i++)
-        if (b.data[i] == 2 && b.data[i + 1] == 0 && b.data[i + 2] == 0) {
+        if (b.data[i] == 2 && b.data[i + 1] == 1 && b.data[i + 2] == 0) {
             b.data[i] = 0x7f; /* 127 nodes in the room of two */
             break;
         }
@@ -273,6 +348,8 @@ int main(void)
         cmocka_unit_test(flags_that_a_row_cannot_have_are_refused),
         cmocka_unit_test(numbers_out_of_their_bounds_are_refused),
         cmocka_unit_test(nodes_that_no_tree_has_are_refused),
+        cmocka_unit_test(any_two_times_have_a_difference),
+        cmocka_unit_test(nodes_out_of_order_or_below_another_are_refused),
         cmocka_unit_test(a_count_that_lies_takes_no_memory),
         cmocka_unit_test(any_flipped_bit_decodes_or_is_damage_and_no_more),
     };

@@ -517,6 +517,19 @@ static void a_second_handle_reads_the_same_file_also_without_a_name(void **state
 
 /* ---- the lock */
 
+/* Somebody sets the clock: by an hour at each look, forwards or back. */
+static int set_clock_by_hours;
+int __real_clock_gettime(clockid_t id, struct timespec *t);
+int __wrap_clock_gettime(clockid_t id, struct timespec *t);
+int __wrap_clock_gettime(clockid_t id, struct timespec *t)
+{
+    static int hours;
+    int rc = __real_clock_gettime(id, t);
+    if (id == CLOCK_REALTIME && set_clock_by_hours)
+        t->tv_sec += (hours += set_clock_by_hours) * 3600;
+    return rc;
+}
+
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -548,6 +561,26 @@ static void one_handle_holds_the_lock_at_a_time(void **state)
     assert_int_equal(a->functions->lock(a, 0, &e), MEMFILE_OK);
     assert_int_equal(a->functions->lock(a, 0, &e), MEMFILE_OK); /* it is its own */
     a->functions->close(a);
+}
+
+static void a_clock_that_is_set_makes_no_wait_shorter_or_longer(void **state)
+{
+    (void)state;
+    const char *path = temp_path("clock");
+    memfile_error e;
+    mf_io *a = make_io(path, "x"), *b = open_io(path, MF_IO_WRITE);
+    assert_int_equal(a->functions->lock(a, 0, &e), MEMFILE_OK);
+    for (int hours = -1; hours <= 1; hours += 2) {
+        set_clock_by_hours = hours;
+        alarm(10); /* a wait of an hour ends the test */
+        int64_t start = now_ms();
+        assert_int_equal(b->functions->lock(b, 60, &e), MEMFILE_E_BUSY);
+        assert_in_range(now_ms() - start, 55, 5000);
+        alarm(0);
+        set_clock_by_hours = 0;
+    }
+    a->functions->close(a);
+    b->functions->close(b);
 }
 
 /* SPEC 16.1: the byte at 2^62, so that it is where every implementation looks. */
@@ -665,6 +698,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_gone_or_no_file_any_more_leaves_the_handle_what_it_had),
         cmocka_unit_test(a_second_handle_reads_the_same_file_also_without_a_name),
         cmocka_unit_test(one_handle_holds_the_lock_at_a_time),
+        cmocka_unit_test(a_clock_that_is_set_makes_no_wait_shorter_or_longer),
         cmocka_unit_test(the_lock_is_on_the_byte_that_the_specification_names),
         cmocka_unit_test(a_process_waits_for_the_lock_of_another_and_gets_it_when_that_dies),
         cmocka_unit_test(descriptors_are_given_back),

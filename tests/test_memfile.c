@@ -902,6 +902,124 @@ static void a_memfile_in_memory_opens_too(void **state)
     free(bytes);
 }
 
+/* ---- limits of the caller */
+
+static void a_damaged_file_over_the_limit_is_not_read_through(void **state)
+{
+    (void)state;
+    const char *path = temp_path("rebuild");
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "one");
+    commit_ok(mf);
+    memfile_close(mf);
+    size_t length;
+    uint8_t *bytes = read_file(path, &length);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        const uint64_t limits[] = {length - 1, length, 0};
+        bytes[MF_HEADER_LENGTH + MF_SEGMENT_HEADER_LENGTH + 20] ^= (uint8_t)damaged; /* the genesis, with the footer */
+        for (int i = 0; i < 3; i++) {
+            memfile_options o = MEMFILE_OPTIONS_INIT;
+            memfile_error e;
+            o.rebuild_limit_bytes = limits[i];
+            int rc = memfile_open_memory(bytes, length, &o, &mf, &e);
+            assert_int_equal(rc, damaged && i == 0 ? MEMFILE_E_LIMIT : MEMFILE_OK);
+            if (rc == MEMFILE_OK)
+                assert_text(mf, "a", "one");
+            else
+                assert_non_null(strstr(e.message, "rebuild_limit_bytes"));
+            memfile_close(mf);
+        }
+    }
+    free(bytes);
+}
+
+typedef struct hashed {
+    uint64_t hash;
+    unsigned id;
+} hashed;
+
+static int compare_hashed(const void *a, const void *b)
+{
+    const hashed *x = (const hashed *)a, *y = (const hashed *)b;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Two ids whose items (SPEC 10.1) have the same key in a file of that tag. */
+static void find_alike(uint32_t tag, char first[16], char second[16])
+{
+    enum { TRIED = 1000000 };
+    hashed *all = (hashed *)malloc(TRIED * sizeof *all);
+    for (unsigned i = 0; i < TRIED; i++) {
+        char text[16];
+        uint8_t binary[16];
+        size_t n = (size_t)snprintf(text, sizeof text, "id-%u", i);
+        all[i] = (hashed){mf_item_hash_id(mf_id_from_text(text, n, binary), tag), i};
+    }
+    qsort(all, TRIED, sizeof *all, compare_hashed);
+    size_t at = 1; /* 116 pairs are to be expected of 32 bits */
+    while (at < TRIED && all[at].hash != all[at - 1].hash)
+        at++;
+    assert_true(at < TRIED);
+    snprintf(first, 16, "id-%u", all[at - 1].id);
+    snprintf(second, 16, "id-%u", all[at].id);
+    free(all);
+}
+
+/* In the tail and in a run: four versions of one id are passed over on the way to another. */
+static void a_look_up_passes_over_as_many_collisions_as_the_caller_allows(void **state)
+{
+    (void)state;
+    const char *path = temp_path("collide");
+    char wanted[16], other[16];
+    size_t length;
+    memfile *mf = create_file(path);
+    uint8_t *bytes = read_file(path, &length);
+    find_alike(mf_load32(bytes + 32), wanted, other);
+    free(bytes);
+    put_text(mf, wanted, "found");
+    commit_ok(mf);
+    for (int i = 0; i < 4; i++) {
+        put_text(mf, other, "in the way");
+        commit_ok(mf);
+    }
+    for (int indexed = 0; indexed < 2; indexed++) {
+        const uint64_t limits[] = {3, 4, 0, (uint64_t)1 << 20};
+        for (int i = 0; indexed && i < 64; i++) {
+            put_text(mf, NULL, "more");
+            commit_ok(mf);
+        }
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+        for (int i = 0; i < 4; i++) {
+            memfile_options o = MEMFILE_OPTIONS_INIT;
+            memfile *reader;
+            const memfile_entry *entry;
+            o.collision_limit = limits[i];
+            assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &reader, NULL), MEMFILE_OK);
+            assert_int_equal(memfile_get(reader, wanted, strlen(wanted), MEMFILE_NEWEST, &entry),
+                             i == 0 ? MEMFILE_E_LIMIT : MEMFILE_OK);
+            if (i == 0)
+                assert_non_null(strstr(memfile_last_error(reader)->message, "collision_limit"));
+            assert_text(reader, other, "in the way");
+            memfile_close(reader);
+        }
+    }
+    memfile_close(mf);
+    for (int allowed = 3; allowed <= 4; allowed++) { /* the index of a commit tells what each entry supersedes */
+        memfile_options o = MEMFILE_OPTIONS_INIT;
+        char text[64];
+        o.collision_limit = (uint64_t)allowed;
+        assert_int_equal(memfile_open(path, MEMFILE_WRITE, &o, &mf, NULL), MEMFILE_OK);
+        put_text(mf, wanted, "newer");
+        for (int i = 0; i < 3000; i++) {
+            snprintf(text, sizeof text, "too many entries to stand in the commit: %d", i);
+            put_text(mf, NULL, text);
+        }
+        assert_int_equal(memfile_commit(mf, NULL), allowed == 3 ? MEMFILE_E_LIMIT : MEMFILE_OK);
+        memfile_close(mf); /* what was written of the batch that failed is unfinished */
+        assert_int_equal(verify_path(path, NULL), allowed == 3 ? MEMFILE_E_TRUNCATED : MEMFILE_OK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -930,6 +1048,8 @@ int main(void)
         cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),
         cmocka_unit_test(a_memfile_in_memory_opens_too),
+        cmocka_unit_test(a_damaged_file_over_the_limit_is_not_read_through),
+        cmocka_unit_test(a_look_up_passes_over_as_many_collisions_as_the_caller_allows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,31 @@ static void dictionaries_help_and_are_needed(void **state)
     mf_dictionary_free(d);
 }
 
+/* SPEC 18: who ignores a segment need not know how its content is stored. */
+static void an_optional_segment_may_have_any_codec(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type, flags, codec;
+        int rc;
+    } cases[] = {{200, MF_FLAG_OPTIONAL, 0, MEMFILE_OK},
+                 {200, MF_FLAG_OPTIONAL, 3, MEMFILE_OK},
+                 {200, MF_FLAG_OPTIONAL | MF_FLAG_DERIVED, 255, MEMFILE_OK},
+                 {200, 0, 0, MEMFILE_E_NEWER},
+                 {200, MF_FLAG_OPTIONAL | 16, 3, MEMFILE_E_NEWER},
+                 {MF_TYPE_RECORDS, 0, 3, MEMFILE_E_NEWER},
+                 {MF_TYPE_RECORDS, MF_FLAG_OPTIONAL, 3, MEMFILE_E_NEWER}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t raw[MF_SEGMENT_HEADER_LENGTH];
+        memfile_error e;
+        mf_segment back, s = {.type = cases[i].type, .flags = cases[i].flags, .codec = cases[i].codec, .offset = 4096};
+        mf_segment_encode(&s, raw);
+        int rc = mf_segment_decode(&back, raw, 4096, 0, &e);
+        if (rc != cases[i].rc)
+            fail_msg("case %zu: %d", i, rc);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +215,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_of_a_segment_is_found),
         cmocka_unit_test(a_segment_is_sound_in_its_own_place_only),
         cmocka_unit_test(what_only_a_newer_version_knows_is_called_newer),
+        cmocka_unit_test(an_optional_segment_may_have_any_codec),
         cmocka_unit_test(frames_that_are_not_ours_are_refused),
         cmocka_unit_test(dictionaries_help_and_are_needed),
     };

@@ -149,11 +149,51 @@ static void an_index_that_lies_is_found_though_every_sum_is_right(void **state)
     free(s.bytes);
 }
 
+typedef struct heard {
+    size_t count;
+    char message[160];
+} heard;
+
+static void hear(void *context, const memfile_finding *f)
+{
+    heard *h = (heard *)context;
+    if (h->count++ == 0)
+        snprintf(h->message, sizeof h->message, "%s", f->message);
+}
+
+/* What the vector's text says is what is found: one thing, and that. */
+static void each_defect_of_a_vector_is_one_finding_that_names_it(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"bad-history-first-entry", "the folded commits do not begin with the entry that is due"},
+        {"bad-index-child-key", "names another first item than its child has"},
+        {"bad-index-run-total", "the footer names another length of an index run than its pages have"},
+        {"bad-commit-order-falls", "the commit's order does not rise"},
+        {"good-commit-no-entries", NULL},
+        {"good-commit-no-parent", NULL},
+        {"good-commit-merge", NULL},
+        {"good-vector-count-differs", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        heard h = {0, ""};
+        char path[512];
+        memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+        snprintf(path, sizeof path, "%s%s.memfile", VECTORS, cases[i][0]);
+        o.finding = hear;
+        o.context = &h;
+        assert_int_equal(memfile_verify(path, &o, NULL, NULL), cases[i][1] ? MEMFILE_E_DAMAGED : MEMFILE_OK);
+        if (h.count != (cases[i][1] != NULL) || (cases[i][1] && !strstr(h.message, cases[i][1])))
+            fail_msg("%s: %zu findings, the first: %s", cases[i][0], h.count, h.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sample_is_sound_and_stays_so_when_its_sums_are_made_again),
         cmocka_unit_test(an_index_that_lies_is_found_though_every_sum_is_right),
+        cmocka_unit_test(each_defect_of_a_vector_is_one_finding_that_names_it),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -207,6 +207,12 @@ typedef struct memfile_options {
     const char *author;        /* who commits; copied; NULL: not said */
     const memfile_allocator *allocator;     /* copied; NULL: malloc */
     const memfile_environment *environment; /* copied; NULL: the system's */
+    /* What a hostile file may cost beyond memory; LIMIT where it would be more. All else is bounded by the
+     * format itself (SPEC 19). */
+    uint64_t rebuild_limit_bytes; /* a file whose footer or index is damaged is read through, from its first
+                                   * byte on, if it has no more than that. 0: no limit */
+    uint64_t collision_limit;     /* entries that one look-up, or the index of one commit, may pass over because
+                                   * another id or key has the same hash. 0: no limit */
     memfile_unlock unlock;     /* what opens a sealed file; without it opening fails with KEY */
     memfile_seal_for seal_for; /* MEMFILE_CREATE: the new file is sealed for them */
     int without_key;           /* a sealed file is opened to be looked at from outside: memfile_get_info, refresh and
@@ -215,7 +221,7 @@ typedef struct memfile_options {
 
 #define MEMFILE_OPTIONS_INIT \
     { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL, \
-      {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0 }
+      (uint64_t)4 << 30, (uint64_t)1 << 20, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0 }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.

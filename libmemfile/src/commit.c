@@ -174,6 +174,14 @@ static mf_slice get_list(mf_cursor *c, size_t element)
     return mf_slice_of(p, p ? (size_t)count * element : 0);
 }
 
+bool mf_parents_rise(mf_slice parents)
+{
+    for (size_t i = 32; i < parents.length; i += 32)
+        if (memcmp(parents.data + i - 32, parents.data + i, 32) >= 0)
+            return false;
+    return true;
+}
+
 int mf_commit_decode(mf_commit *k, mf_slice head, mf_footer *footer, const mf_mem *mem, uint64_t offset,
                      memfile_error *err)
 {
@@ -200,6 +208,8 @@ int mf_commit_decode(mf_commit *k, mf_slice head, mf_footer *footer, const mf_me
         get_raw(&c, k->salt_root, sizeof k->salt_root);
     if (k->flags & MF_COMMIT_PARENTS)
         k->parents = get_list(&c, 32);
+    if (!mf_parents_rise(k->parents))
+        c.failed = true;
     if (k->flags & MF_COMMIT_AUTHOR)
         k->author = mf_get_string(&c);
     if (k->flags & MF_COMMIT_EXTRA)

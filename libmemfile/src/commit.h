@@ -64,6 +64,9 @@ void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice pa
                        const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us,
                        mf_slice author, mf_slice extra, const mf_mem *mem, bool *no_memory);
 
+/* SPEC 9.1, field 11: rising, none twice. */
+bool mf_parents_rise(mf_slice parents);
+
 /* A salt tree as it is stored: some of its nodes. SPEC 13.3. */
 typedef struct mf_salt_node {
     uint8_t depth;

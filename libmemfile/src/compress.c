@@ -91,10 +91,10 @@ size_t mf_compress_bound(size_t length)
     return ZSTD_compressBound(length);
 }
 
-static bool prepare(mf_compressor *c, int level, const mf_dictionary *dictionary)
+static bool set_level(mf_compressor *c, int level)
 {
     ZSTD_CCtx *ctx = (ZSTD_CCtx *)c->compress;
-    if (ctx && c->level == level && c->dictionary == dictionary)
+    if (ctx && c->level == level)
         return true;
     if (!ctx) {
         ctx = ZSTD_createCCtx();
@@ -103,36 +103,46 @@ static bool prepare(mf_compressor *c, int level, const mf_dictionary *dictionary
             return false;
     }
     c->level = 0;
-    c->dictionary = NULL;
     if (ZSTD_isError(ZSTD_CCtx_reset(ctx, ZSTD_reset_session_and_parameters)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 1)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 0)) ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0)) ||
-        (dictionary && ZSTD_isError(ZSTD_CCtx_refCDict(ctx, (ZSTD_CDict *)dictionary->for_compression))))
+        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0)))
         return false;
     c->level = level;
-    c->dictionary = dictionary;
     return true;
 }
 
 size_t mf_compress(mf_compressor *c, int level, const mf_dictionary *dictionary, const void *data, size_t length,
                    void *out, size_t capacity)
 {
-    if (!prepare(c, level, dictionary))
+    if (!set_level(c, level))
         return 0;
-    size_t n = ZSTD_compress2((ZSTD_CCtx *)c->compress, out, capacity, data, length);
+    ZSTD_CCtx *ctx = (ZSTD_CCtx *)c->compress;
+    /* Given each time, which costs nothing: the one before may be gone, and another stand in its place. */
+    if (ZSTD_isError(ZSTD_CCtx_reset(ctx, ZSTD_reset_session_only)) ||
+        ZSTD_isError(ZSTD_CCtx_refCDict(ctx, dictionary ? (ZSTD_CDict *)dictionary->for_compression : NULL)))
+        return 0;
+    size_t n = ZSTD_compress2(ctx, out, capacity, data, length);
     return ZSTD_isError(n) ? 0 : n;
 }
 
-/* SPEC 4.3: one frame, its content size, no dictionary id, no checksum. */
+/* RFC 8878, 3.1.1.1.2; the window of a single segment is its content. */
+static bool window_is_small(const uint8_t *frame)
+{
+    unsigned exponent = frame[5] >> 3, mantissa = frame[5] & 7;
+    bool single_segment = frame[4] & 0x20;
+    return single_segment || (((uint64_t)8 + mantissa) << (exponent + 7)) <= MF_WINDOW_MAX;
+}
+
+/* SPEC 4.3: one frame, its content size, a small window, no dictionary id, no checksum. */
 static bool frame_is_ours(const uint8_t *frame, size_t frame_length, size_t raw_length)
 {
     if (frame_length < 6 || mf_load32(frame) != ZSTD_MAGICNUMBER)
         return false;
     if (frame[4] & 0x0f) /* dictionary id flag, checksum flag, reserved bit */
         return false;
-    return ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
+    return window_is_small(frame) && ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
            ZSTD_findFrameCompressedSize(frame, frame_length) == frame_length;
 }
 

@@ -34,7 +34,6 @@ typedef struct mf_compressor {
     void *compress;
     void *decompress;
     int level; /* that `compress` is set to */
-    const mf_dictionary *dictionary;
 } mf_compressor;
 
 void mf_compressor_init(mf_compressor *compressor);

@@ -68,11 +68,12 @@ static void json_time(mf_json *j, mf_buffer *out)
         mf_cbor_put_time(out, &time);
 }
 
-static void json_link(mf_json *j, mf_buffer *out, const mf_mem *mem)
+static void json_link(mf_json *j, mf_buffer *out, unsigned depth_left)
 {
+    (void)depth_left;
     mf_buffer relation, target;
-    mf_buffer_init(&relation, mem);
-    mf_buffer_init(&target, mem);
+    mf_buffer_init(&relation, out->mem);
+    mf_buffer_init(&target, out->mem);
     mf_json_expect(j, '{');
     for (int i = 0; i < 2 && !j->problem; i++) {
         uint8_t name[16];
@@ -101,46 +102,15 @@ static void json_link(mf_json *j, mf_buffer *out, const mf_mem *mem)
     mf_buffer_free(&target);
 }
 
-typedef void item_reader(mf_json *j, mf_buffer *out, const mf_mem *mem);
-
-static void json_list(mf_json *j, mf_buffer *out, item_reader *read_item)
+static void json_id_item(mf_json *j, mf_buffer *out, unsigned depth_left)
 {
-    mf_buffer items;
-    uint64_t count = 0;
-    mf_buffer_init(&items, out->mem);
-    mf_json_expect(j, '[');
-    if (mf_json_peek(j) == ']') {
-        j->at++;
-    } else {
-        while (!j->problem && !items.failed) {
-            read_item(j, &items, out->mem);
-            count++;
-            if (items.length > j->limit)
-                mf_json_problem(j, MF_JSON_TOO_LARGE);
-            if (mf_json_peek(j) == ',') {
-                j->at++;
-                continue;
-            }
-            mf_json_expect(j, ']');
-            break;
-        }
-    }
-    if (items.failed)
-        out->failed = true;
-    mf_cbor_put_head(out, MF_CBOR_ARRAY, count);
-    mf_put_bytes(out, items.data, items.length);
-    mf_buffer_free(&items);
-}
-
-static void json_id_item(mf_json *j, mf_buffer *out, const mf_mem *mem)
-{
-    (void)mem;
+    (void)depth_left;
     json_id(j, out);
 }
 
-static void json_leaf_item(mf_json *j, mf_buffer *out, const mf_mem *mem)
+static void json_leaf_item(mf_json *j, mf_buffer *out, unsigned depth_left)
 {
-    (void)mem;
+    (void)depth_left;
     static const char what[] = "a leaf is 64 lower-case hexadecimal digits";
     uint8_t text[72], leaf[32];
     mf_slice s = json_short(j, text, sizeof text, what);
@@ -202,11 +172,15 @@ static void json_embedding(memfile_draft *d, mf_json *j)
         } else {
             mf_json_problem(j, what);
         }
+        if (i == 0 && mf_json_peek(j) == '}')
+            break;
         if (i == 0)
             mf_json_expect(j, ',');
     }
     mf_json_expect(j, '}');
-    if (!j->problem) {
+    if (!space.data)
+        mf_json_problem(j, what);
+    if (!j->problem && seen_values) { /* without values it was dropped: SPEC 7.7 */
         mf_buffer_clear(&d->vector);
         for (size_t i = 0; i < count; i++) {
             uint64_t bits;
@@ -258,9 +232,9 @@ static void json_field(memfile_draft *d, mf_json *j, unsigned field)
     case MF_FIELD_VALID_FROM:
     case MF_FIELD_VALID_TO:
     case MF_FIELD_EXPIRES: json_time(j, out); break;
-    case MF_FIELD_LINKS: json_list(j, out, json_link); break;
-    case MF_FIELD_DERIVED_FROM: json_list(j, out, json_id_item); break;
-    case MF_FIELD_SUPERSEDES: json_list(j, out, json_leaf_item); break;
+    case MF_FIELD_LINKS: mf_json_array(j, out, json_link, 0); break;
+    case MF_FIELD_DERIVED_FROM: mf_json_array(j, out, json_id_item, 0); break;
+    case MF_FIELD_SUPERSEDES: mf_json_array(j, out, json_leaf_item, 0); break;
     default: mf_json_value(j, out, MF_DEPTH_MAX);
     }
     mf_draft_slot_end(d, field);

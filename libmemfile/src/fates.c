@@ -36,7 +36,7 @@ static int confirm_pair(const mf_fates *f, unsigned kind, uint64_t before, uint6
                                  : mf_block_same_key(&a->block, ra, &b->block, rb);
     mf_store_release(f->store, a);
     mf_store_release(f->store, b);
-    return rc;
+    return rc == MEMFILE_OK && !*same ? mf_store_collide(f->store, err) : rc;
 }
 
 /* Notes that `after` supersedes `before`. */
@@ -140,6 +140,7 @@ int mf_fates_find(const mf_fates *f, memfile_error *err)
 {
     static const unsigned kinds[] = {MF_ITEM_ID, MF_ITEM_KEY};
     int rc = MEMFILE_OK;
+    f->store->collisions = 0;
     for (int i = 0; i < 2 && rc == MEMFILE_OK; i++) {
         size_t count = f->items->kind[kinds[i]].count;
         uint8_t *resolved = (uint8_t *)mf_alloc_zero(f->store->mem, count);

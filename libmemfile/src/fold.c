@@ -23,7 +23,7 @@ int mf_fold_end(mf_fold *f, uint64_t number, const mf_history_row *row)
     if (row->count > 0 && f->leaves.count > 0)
         mf_tree_root(&f->leaves, root);
     mf_tree_init(&f->leaves, MF_ENTRIES_FANOUT);
-    if (parents.length == 0 && number > 0)
+    if (!(row->flags & MF_COMMIT_PARENTS) && number > 0)
         parents = mf_slice_of(f->digest, sizeof f->digest);
     mf_history_digest(digest, f->memory_id, parents, row->count, root, &f->log, row->order, row->time_us, row->author,
                       row->extra, f->mem, &no_memory);

@@ -10,6 +10,7 @@
 
 #define MF_STORED_LENGTH_MAX 1048576u
 #define MF_RAW_LENGTH_MAX 1048576u
+#define MF_WINDOW_MAX 8388608u /* of a zstd frame */
 #define MF_CORE_LENGTH_MAX 262144u
 #define MF_BLOCK_ROWS_MAX 4096u
 #define MF_BLOCK_CORES_MAX 2097152u /* bytes of its cores, together */

@@ -146,15 +146,19 @@ static bool get_salts(mf_history *h, mf_cursor *c, mf_arena *arena)
         uint64_t n = mf_get_varint_max(c, mf_cursor_left(c) / 18);
         r->salt_first = h->node_count;
         r->salt_count = (uint32_t)n;
+        uint64_t next = 0; /* first index that no node so far stands above */
         for (uint64_t k = 0; k < n && !c->failed; k++) {
             mf_salt_node *node = &h->nodes[h->node_count];
             node->depth = mf_get_u8(c);
             node->position = mf_get_varint(c);
             const uint8_t *seed = mf_get_bytes(c, sizeof node->seed);
-            if (!seed || node->depth > MF_SALT_DEPTH || node->position >> (2 * node->depth)) {
+            unsigned below = 2 * (MF_SALT_DEPTH - node->depth);
+            if (!seed || node->depth > MF_SALT_DEPTH || node->position >> (2 * node->depth) ||
+                node->position << below < next) {
                 c->failed = true;
                 break;
             }
+            next = (node->position + 1) << below;
             memcpy(node->seed, seed, sizeof node->seed);
             h->node_count++;
         }
@@ -181,8 +185,11 @@ int mf_history_decode(mf_history *h, mf_slice head, mf_arena *arena, uint64_t of
             return mf_fail_memory(err);
     }
     for (uint32_t i = 0; i < h->row_count && !c.failed; i++)
-        if (h->rows[i].flags & MF_COMMIT_PARENTS)
+        if (h->rows[i].flags & MF_COMMIT_PARENTS) {
             h->rows[i].parents = get_list(&c, 32);
+            if (!mf_parents_rise(h->rows[i].parents))
+                c.failed = true;
+        }
     for (uint32_t i = 0; i < h->row_count && !c.failed; i++)
         if (h->rows[i].flags & MF_COMMIT_AUTHOR)
             h->rows[i].author = mf_get_string(&c);

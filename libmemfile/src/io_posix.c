@@ -167,12 +167,20 @@ static int try_lock(int fd, short type)
     return rc;
 }
 
+/* A clock that nobody sets, from some moment on. */
+static int64_t waited_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static int file_lock(mf_io *io, uint32_t timeout_ms, memfile_error *err)
 {
     file_io *f = (file_io *)io;
     if (!io->writable)
         return mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "the memfile was opened for reading");
-    int64_t deadline = mf_system_now_us() + (int64_t)timeout_ms * 1000;
+    int64_t deadline = waited_us() + (int64_t)timeout_ms * 1000;
     for (long pause_us = 200;; pause_us = pause_us < 8000 ? pause_us * 2 : 8000) {
         if (try_lock(f->fd, F_WRLCK) == 0) {
             f->locked = 1;
@@ -180,7 +188,7 @@ static int file_lock(mf_io *io, uint32_t timeout_ms, memfile_error *err)
         }
         if (errno != EAGAIN && errno != EACCES)
             return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot lock the file");
-        int64_t left = deadline - mf_system_now_us();
+        int64_t left = deadline - waited_us();
         if (left <= 0)
             return mf_fail(err, MEMFILE_E_BUSY, MF_NOWHERE, "another writer held the file for %u ms; try again later",
                            timeout_ms);

@@ -430,32 +430,26 @@ static void put_object(mf_json *j, mf_buffer *out, unsigned depth_left)
     mf_buffer_free(&scratch);
 }
 
-static void put_array(mf_json *j, mf_buffer *out, unsigned depth_left)
+void mf_json_array(mf_json *j, mf_buffer *out, void (*item)(mf_json *j, mf_buffer *out, unsigned depth_left),
+                   unsigned depth_left)
 {
     mf_buffer items;
     uint64_t count = 0;
     mf_buffer_init(&items, out->mem);
-    j->at++;
-    if (mf_json_peek(j) == ']') {
-        j->at++;
-    } else {
-        for (;;) {
-            mf_json_value(j, &items, depth_left - 1);
-            count++;
-            if (items.length > j->limit)
-                mf_json_problem(j, MF_JSON_TOO_LARGE);
-            if (j->problem || items.failed)
-                break;
-            if (mf_json_peek(j) == ',') {
-                j->at++;
-                continue;
-            }
-            mf_json_expect(j, ']');
-            break;
-        }
+    mf_json_expect(j, '[');
+    bool more = mf_json_peek(j) != ']';
+    while (more && !j->problem && !items.failed) {
+        item(j, &items, depth_left);
+        count++;
+        if (items.length > j->limit)
+            mf_json_problem(j, MF_JSON_TOO_LARGE);
+        more = mf_json_peek(j) == ',';
+        j->at += more;
     }
     if (items.failed)
         out->failed = true;
+    else
+        mf_json_expect(j, ']');
     mf_cbor_put_head(out, MF_CBOR_ARRAY, count);
     mf_put_bytes(out, items.data, items.length);
     mf_buffer_free(&items);
@@ -483,7 +477,7 @@ void mf_json_value(mf_json *j, mf_buffer *out, unsigned depth_left)
     }
     switch (ch) {
     case '{': put_object(j, out, depth_left); break;
-    case '[': put_array(j, out, depth_left); break;
+    case '[': mf_json_array(j, out, mf_json_value, depth_left - 1); break;
     case '"': put_string(j, out); break;
     case 't': put_word(j, out, "true", MF_CBOR_TRUE); break;
     case 'f': put_word(j, out, "false", MF_CBOR_FALSE); break;

@@ -28,6 +28,9 @@ size_t mf_json_string(mf_json *j, mf_slice *raw);
 size_t mf_json_unescape(mf_slice *raw, uint8_t *out, size_t size);
 /* One value as deterministic CBOR. */
 void mf_json_value(mf_json *j, mf_buffer *out, unsigned depth_left);
+/* An array, each item as `item` reads it. */
+void mf_json_array(mf_json *j, mf_buffer *out, void (*item)(mf_json *j, mf_buffer *out, unsigned depth_left),
+                   unsigned depth_left);
 /* A number, as integer or float. */
 void mf_json_number(mf_json *j, mf_buffer *out);
 /* The same as a double, whatever its form. */

@@ -75,6 +75,17 @@ static int push_page(mf_run_iterator *it, uint64_t offset, uint64_t length, memf
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "an index page at offset %llu is on the wrong level",
                        (unsigned long long)offset);
     }
+    if (page->page.level == 0) {
+        mf_item first = {0, 0, 0};
+        mf_page_item(&page->page, 0, &first);
+        if (it->any_leaf && mf_item_compare(&first, &it->last) <= 0) {
+            mf_store_release(it->store, page);
+            return mf_fail(err, MEMFILE_E_DAMAGED, offset, "the index page at offset %llu does not follow the one before it",
+                           (unsigned long long)offset);
+        }
+        mf_page_item(&page->page, page->page.count - 1, &it->last);
+        it->any_leaf = true;
+    }
     it->level[it->depth].page = page;
     it->level[it->depth].next = 0;
     it->depth++;
@@ -214,6 +225,15 @@ static bool confirms(const wanted *w, mf_object *o, uint32_t row)
     }
 }
 
+int mf_store_collide(mf_store *st, memfile_error *err)
+{
+    if (++st->collisions <= st->collision_limit || !st->collision_limit)
+        return MEMFILE_OK;
+    return mf_fail(err, MEMFILE_E_LIMIT, MF_NOWHERE,
+                   "more than %llu entries of other ids or keys have the same hash (collision_limit)",
+                   (unsigned long long)st->collision_limit);
+}
+
 static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_object **out, uint32_t *row,
                          memfile_error *err)
 {
@@ -224,7 +244,8 @@ static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_objec
         return MEMFILE_OK;
     mf_store_release(st, *out);
     *out = NULL;
-    return MEMFILE_DONE;
+    rc = mf_store_collide(st, err);
+    return rc == MEMFILE_OK ? MEMFILE_DONE : rc;
 }
 
 static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object **out, uint32_t *row,
@@ -232,6 +253,7 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
 {
     const mf_state *s = st->state;
     *out = NULL;
+    st->collisions = 0;
     if (mf_state_tail_count(s) > 0 && limit > s->footer.indexed_entries) {
         int rc = mf_store_tail_items(st, err);
         if (rc != MEMFILE_OK)

@@ -46,6 +46,9 @@ int mf_settings_from(mf_settings *s, const memfile_options *o, const mf_mem *mem
     s->strictness = o->strictness;
     s->lock_timeout_ms = o->lock_timeout_ms;
     s->threads = o->threads;
+    s->cache_bytes = o->cache_bytes;
+    s->rebuild_limit = o->rebuild_limit_bytes;
+    s->collision_limit = o->collision_limit;
     s->level = (int)o->compression_level;
     s->environment = mf_environment_or_system(o->environment);
     if (s->threads < 1 || s->threads > 64 || s->level < 1 || s->level > 19 || o->strictness > MEMFILE_SALVAGE)
@@ -114,16 +117,28 @@ static int make_handle(const memfile_options *given, opening *o, memfile **out, 
     return MEMFILE_OK;
 }
 
+static int rebuild(memfile *mf, memfile_error *err)
+{
+    uint64_t limit = mf->settings.rebuild_limit, size = mf->store.committed.file_size;
+    if (limit && size > limit)
+        return mf_fail(err, MEMFILE_E_LIMIT, err->offset,
+                       "the index is damaged, and the file's %llu bytes are over the limit of %llu for reading without "
+                       "one (rebuild_limit_bytes)",
+                       (unsigned long long)size, (unsigned long long)limit);
+    return mf_store_rebuild(&mf->store, false, err);
+}
+
 static int open_io(memfile *mf, mf_io *io, const opening *o, memfile_error *err)
 {
     const mf_access access = {mf->secret, o->seal.epoch ? &o->seal : NULL, o->options.without_key != 0};
-    int rc = mf_store_begin(&mf->store, io, &mf->mem, o->options.cache_bytes, &access, err);
+    int rc = mf_store_begin(&mf->store, io, &mf->mem, mf->settings.cache_bytes, &access, err);
     mf->open = rc == MEMFILE_OK;
+    mf->store.collision_limit = mf->settings.collision_limit;
     mf->store.seal.environment = mf->settings.environment;
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
     if (rc == MEMFILE_E_DAMAGED && mf->open && !mf->store.without_key && mf->settings.strictness != MEMFILE_STRICT)
-        rc = mf_store_rebuild(&mf->store, false, err);
+        rc = rebuild(mf, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
         rc = mf_fail(err, s->unfinished_is_damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED, s->end,
@@ -150,20 +165,15 @@ static int create(memfile *mf, const char *path, opening *o, memfile_error *err)
     return rc;
 }
 
-/* The end of opening: *out, or nothing. */
-static int opened(memfile *mf, opening *o, int rc, memfile **out)
-{
-    mf_secret_free(o->sealed_by);
-    mf_seal_clear(&o->seal);
-    if (rc != MEMFILE_OK)
-        memfile_close(mf);
-    else
-        *out = mf;
-    return rc;
-}
+/* Where the bytes of a handle are: in a file, or (path NULL) in memory. */
+typedef struct place {
+    const char *path;
+    memfile_mode mode;
+    const void *data;
+    size_t length;
+} place;
 
-int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
-                 memfile_error *error)
+static int open_place(const place *at, const memfile_options *options, memfile **out, memfile_error *error)
 {
     memfile_error unused;
     memfile_error *err = error ? error : &unused;
@@ -174,31 +184,35 @@ int memfile_open(const char *path, memfile_mode mode, const memfile_options *opt
     int rc = make_handle(options, &o, &mf, err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (mode == MEMFILE_CREATE)
-        rc = create(mf, path, &o, err);
-    if (rc == MEMFILE_OK)
-        rc = mf_io_file_open(&mf->mem, path, mode == MEMFILE_READ ? MF_IO_READ : MF_IO_WRITE, &io, err);
+    if (!at->path)
+        rc = mf_io_memory_open(&mf->mem, at->data, at->length, &io, err);
+    else if (at->mode == MEMFILE_CREATE)
+        rc = create(mf, at->path, &o, err);
+    if (rc == MEMFILE_OK && at->path)
+        rc = mf_io_file_open(&mf->mem, at->path, at->mode == MEMFILE_READ ? MF_IO_READ : MF_IO_WRITE, &io, err);
     if (rc == MEMFILE_OK)
         rc = open_io(mf, io, &o, err);
-    return opened(mf, &o, rc, out);
+    mf_secret_free(o.sealed_by);
+    mf_seal_clear(&o.seal);
+    if (rc == MEMFILE_OK)
+        *out = mf;
+    else
+        memfile_close(mf);
+    return rc;
+}
+
+int memfile_open(const char *path, memfile_mode mode, const memfile_options *options, memfile **out,
+                 memfile_error *error)
+{
+    const place at = {path, mode, NULL, 0};
+    return open_place(&at, options, out, error);
 }
 
 int memfile_open_memory(const void *data, size_t length, const memfile_options *options, memfile **out,
                         memfile_error *error)
 {
-    memfile_error unused;
-    memfile_error *err = error ? error : &unused;
-    memfile *mf;
-    mf_io *io;
-    opening o;
-    *out = NULL;
-    int rc = make_handle(options, &o, &mf, err);
-    if (rc != MEMFILE_OK)
-        return rc;
-    rc = mf_io_memory_open(&mf->mem, data, length, &io, err);
-    if (rc == MEMFILE_OK)
-        rc = open_io(mf, io, &o, err);
-    return opened(mf, &o, rc, out);
+    const place at = {NULL, MEMFILE_READ, data, length};
+    return open_place(&at, options, out, error);
 }
 
 int mf_handle_inside(memfile *mf)
@@ -408,7 +422,7 @@ bool mf_handle_fall_back(memfile *mf, int *rc)
     if (*rc != MEMFILE_E_DAMAGED || mf->store.state->blocks || mf->settings.strictness == MEMFILE_STRICT ||
         (mf->writer && mf_writer_active(mf->writer)))
         return false;
-    *rc = mf_store_rebuild(&mf->store, false, &mf->error);
+    *rc = rebuild(mf, &mf->error);
     return *rc == MEMFILE_OK;
 }
 

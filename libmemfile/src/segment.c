@@ -45,7 +45,7 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
     s->incarnation_tag = mf_load32(raw + 40);
     s->codec_parameter = mf_load32(raw + 44);
     s->body_checksum = mf_load64(raw + 48);
-    if (s->codec != MF_CODEC_SEALED) {
+    if (s->type != MF_TYPE_SEALED) {
         s->body_at = MF_SEGMENT_HEADER_LENGTH;
         s->body_length = s->stored_length;
     }
@@ -62,8 +62,9 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
 static int check_meaning(const mf_segment *s, memfile_error *err)
 {
     bool sealed = s->type == MF_TYPE_SEALED, known = sealed || (s->type >= MF_TYPE_RECORDS && s->type <= MF_TYPE_VOID);
-    if ((s->flags & ~MF_FLAGS_KNOWN) || (s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED) ||
-        (!known && !(s->flags & MF_FLAG_OPTIONAL)))
+    if ((s->flags & ~MF_FLAGS_KNOWN) ||
+        (known ? s->codec > MF_CODEC_ZSTD_DICTIONARY && s->codec != MF_CODEC_SEALED
+               : !(s->flags & MF_FLAG_OPTIONAL))) /* whose codec does not matter */
         return mf_fail(err, MEMFILE_E_NEWER, s->offset,
                        "made by a newer version: segment at offset %llu has type %u, flags %u, codec %u",
                        (unsigned long long)s->offset, s->type, s->flags, s->codec);
@@ -71,7 +72,7 @@ static int check_meaning(const mf_segment *s, memfile_error *err)
                                  : s->codec == MF_CODEC_ZSTD && (s->codec_parameter != 0 || s->raw_length == 0))
         return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "segment header at offset %llu contradicts itself",
                        (unsigned long long)s->offset);
-    if (sealed != (s->codec == MF_CODEC_SEALED) ||
+    if ((known && sealed != (s->codec == MF_CODEC_SEALED)) ||
         (sealed && (s->raw_length != 0 || s->codec_parameter == 0 || (s->flags & ~(MF_FLAG_COMMIT | MF_FLAG_SYNCED)) ||
                     s->stored_length < sealed_overhead(s->flags))))
         return mf_fail(err, MEMFILE_E_DAMAGED, s->offset,

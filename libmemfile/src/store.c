@@ -783,7 +783,6 @@ static void forget_all(mf_store *st)
     st->dictionary_count = 0;
     mf_items_clear(&st->tail_items);
     st->tail_items_ready = st->tail_fates_ready = false;
-    st->compressor.dictionary = NULL;
 }
 
 void mf_state_free(mf_state *state, const mf_mem *mem)
@@ -840,6 +839,7 @@ int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limi
     st->mem = mem;
     st->io = io;
     st->cache_limit = cache_limit;
+    st->collision_limit = MF_COLLISIONS_MAX;
     st->state = &st->committed;
     mf_items_init(&st->tail_items, mem);
     mf_compressor_init(&st->compressor);

@@ -36,6 +36,7 @@ typedef struct mf_tail_commit {
 } mf_tail_commit;
 
 #define MF_TAIL_MAX 256u
+#define MF_COLLISIONS_MAX 1048576u /* unless the caller says otherwise */
 
 /* What the newest commit says. */
 typedef struct mf_state {
@@ -87,6 +88,7 @@ typedef struct mf_store {
     uint32_t object_count;
     mf_object *newest, *oldest;
     size_t cached_bytes, cache_limit;
+    uint64_t collision_limit, collisions; /* entries with the hash of another; of the look-up at hand */
     uint64_t hits, misses;
     mf_compressor compressor;
     mf_dictionary **dictionaries;
@@ -157,6 +159,8 @@ int mf_store_floor(mf_store *store, const mf_run *run, const mf_item *target, mf
 int mf_store_entry(mf_store *store, uint64_t entry, mf_object **out, uint32_t *row, memfile_error *err);
 /* Newest entry below `limit` with that id; NOT_FOUND (without filling err). */
 int mf_store_id(mf_store *store, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err);
+/* One more entry had the hash, and was not what is looked for: LIMIT when they are too many. */
+int mf_store_collide(mf_store *store, memfile_error *err);
 /* The same for (scope, key) and for an idempotency key. */
 int mf_store_key(mf_store *store, const mf_slice *scope, uint32_t scope_count, mf_slice key, uint64_t limit,
                  mf_object **out, uint32_t *row, memfile_error *err);
@@ -178,6 +182,8 @@ int mf_store_add_fates(mf_store *store, mf_items *items, mf_object *object, uint
 typedef struct mf_run_iterator {
     mf_store *store;
     uint64_t first_entry, entry_count; /* of the run, which its pages repeat */
+    mf_item last; /* of the leaf before: the next one's items are greater, so no leaf comes twice */
+    bool any_leaf;
     unsigned depth;
     struct {
         mf_object *page;

@@ -205,6 +205,11 @@ int mf_verify_fold(mf_verify *v)
         }
         if (rc != MEMFILE_OK)
             return rc;
+        const mf_history *h = &v->commits.history;
+        if (v->leaf_number == h->first_number && v->leaf_number == (v->any_commit ? v->number + 1 : 0) &&
+            h->first_entry != v->folded_entries)
+            mf_verify_find(v, MEMFILE_E_DAMAGED, v->commits.offsets[v->commits.next - 1], 0, 0, 0,
+                           "the folded commits do not begin with the entry that is due");
         if (v->any_commit && row->order <= v->order)
             mf_verify_find(v, MEMFILE_E_DAMAGED, v->commits.offsets[v->commits.next - 1], 0, 0, 0,
                            "the order of commits in the history does not rise");

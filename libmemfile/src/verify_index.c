@@ -117,6 +117,8 @@ static int same_name(mf_verify *v, unsigned kind, uint64_t before, uint64_t afte
     return rc;
 }
 
+#define COLLISIONS_MAX (64u * MF_COLLISIONS_MAX)
+
 /* The FATE items that follow from the ID or KEY items: each entry supersedes the newest
  * one before it that has the same. */
 static int expect_fates(mf_verify *v, unsigned kind)
@@ -125,6 +127,7 @@ static int expect_fates(mf_verify *v, unsigned kind)
     mf_item item;
     mf_pair *alike = NULL; /* items of the same hash so far */
     size_t count = 0, capacity = 0;
+    uint64_t collisions = 0;
     int rc = all_runs_open(&all, v, kind);
     while (rc == MEMFILE_OK && (rc = all_runs_next(&all, &item)) == MEMFILE_OK) {
         void *grown = alike;
@@ -136,6 +139,9 @@ static int expect_fates(mf_verify *v, unsigned kind)
         alike = (mf_pair *)grown;
         for (size_t i = count; rc == MEMFILE_OK && !same && i-- > 0;) {
             rc = same_name(v, kind, alike[i].value, item.value, &same, &counts);
+            if (rc == MEMFILE_OK && !same && ++collisions > COLLISIONS_MAX)
+                rc = mf_fail(v->err, MEMFILE_E_LIMIT, MF_NOWHERE,
+                             "too many entries of different ids or keys have the same hash: the index was not checked");
             if (rc == MEMFILE_OK && counts)
                 mf_verify_expect(v, MF_ITEM_FATE, alike[i].value, item.value);
         }
@@ -147,6 +153,16 @@ static int expect_fates(mf_verify *v, unsigned kind)
     return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
 }
 
+/* Behind the runs' commits come the tail's, with entries or without. */
+static int subtract_commit(void *context, const mf_segment *segment, const uint8_t *raw, const mf_commit *k)
+{
+    mf_verify *v = (mf_verify *)context;
+    (void)segment, (void)raw;
+    if ((k->flags & MF_COMMIT_LOGICAL) && k->number >= v->store.state->footer.indexed_commits)
+        mf_verify_add_sum(&v->found[MF_ITEM_COMMIT], v->seed, MF_ITEM_COMMIT, k->number, k->first_entry + k->entry_count);
+    return MEMFILE_OK;
+}
+
 /* Items of the tail are not in runs: take them from what was expected. */
 static int subtract_tail(mf_verify *v)
 {
@@ -156,13 +172,57 @@ static int subtract_tail(mf_verify *v)
         for (size_t i = 0; i < v->store.tail_items.kind[kind].count; i++)
             mf_verify_add_sum(&v->found[kind], v->seed, kind, v->store.tail_items.kind[kind].pairs[i].key,
                     v->store.tail_items.kind[kind].pairs[i].value);
-    for (uint32_t i = 0; rc == MEMFILE_OK && i < s->tail_count; i++) {
+    for (uint32_t i = 0; rc == MEMFILE_OK && i < s->tail_count; i++)
         mf_verify_add_sum(&v->found[MF_ITEM_BLOCK], v->seed, MF_ITEM_BLOCK, s->tail[i].first_entry, s->tail[i].offset / 8);
-        mf_verify_add_sum(&v->found[MF_ITEM_COMMIT], v->seed, MF_ITEM_COMMIT, s->tail[i].number,
-                s->tail[i].first_entry + s->tail[i].entry_count);
+    return rc == MEMFILE_OK ? mf_store_visit_tail(&v->store, subtract_commit, v, v->err) : rc;
+}
+
+/* The pages of a run's tree, SPEC 10.4 to 10.6: what a page says of a child is true of it. */
+static int check_pages(mf_verify *v, const mf_run *run, mf_object *page, uint64_t *length)
+{
+    int rc = MEMFILE_OK;
+    *length += mf_segment_total(&page->segment);
+    for (uint32_t i = 0; rc == MEMFILE_OK && page->page.level > 0 && i < page->page.count; i++) {
+        mf_object *child;
+        mf_item named, first;
+        rc = mf_store_page(&v->store, mf_ints_at(&page->page.offsets, i) * 8, mf_ints_at(&page->page.lengths, i) * 8,
+                           &child, v->err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        mf_page_item(&page->page, i, &named);
+        mf_page_item(&child->page, 0, &first);
+        if (child->page.level + 1 != page->page.level || mf_item_compare(&named, &first) != 0)
+            rc = mf_fail(v->err, MEMFILE_E_DAMAGED, page->offset,
+                         "the index page at offset %llu names another first item than its child has",
+                         (unsigned long long)page->offset);
+        else if (*length <= run->total_length) /* so that a page which is named again and again comes to an end */
+            rc = check_pages(v, run, child, length);
+        mf_store_release(&v->store, child);
     }
-    if (rc == MEMFILE_OK && s->footer.indexed_commits == 0)
-        mf_verify_add_sum(&v->found[MF_ITEM_COMMIT], v->seed, MF_ITEM_COMMIT, 0, 0); /* the genesis */
+    return rc;
+}
+
+static int check_trees(mf_verify *v)
+{
+    const mf_footer *f = &v->store.state->footer;
+    int rc = MEMFILE_OK;
+    for (uint32_t r = 0; r < f->run_count && rc == MEMFILE_OK; r++) {
+        const mf_run *run = &f->runs[r];
+        mf_object *root;
+        uint64_t length = 0;
+        if (run->type != MF_RUN_ITEMS)
+            continue;
+        if (run->root_length > 0) {
+            rc = mf_store_page(&v->store, run->root_offset, run->root_length, &root, v->err);
+            if (rc == MEMFILE_OK) {
+                rc = check_pages(v, run, root, &length);
+                mf_store_release(&v->store, root);
+            }
+        }
+        if (rc == MEMFILE_OK && (length != run->total_length || (run->root_length == 0 && run->root_offset != 0)))
+            rc = mf_fail(v->err, MEMFILE_E_DAMAGED, v->store.state->footer_offset,
+                         "the footer names another length of an index run than its pages have");
+    }
     return rc;
 }
 
@@ -253,6 +313,8 @@ int mf_verify_index(mf_verify *v)
     static const char *const names[] = {"",     "BLOCK",       "ID",   "KEY",    "TIME", "FACET",
                                         "IDEMPOTENCY", "FATE", "OBJECT", "CHUNK", "COMMIT"};
     int rc = subtract_tail(v);
+    if (rc == MEMFILE_OK)
+        rc = check_trees(v);
     if (rc == MEMFILE_OK)
         rc = sum_runs(v);
     if (rc == MEMFILE_OK)

@@ -9,6 +9,8 @@
 typedef struct mf_settings {
     memfile_strictness strictness;
     uint32_t lock_timeout_ms, threads;
+    size_t cache_bytes;
+    uint64_t rebuild_limit, collision_limit;
     int level;
     char *author; /* NULL: not said */
     memfile_environment environment; /* all filled in */
