@@ -68,6 +68,17 @@ static void end_content(rebuilding *r)
     r->in_content = false;
 }
 
+/* As with blocks: of those with the same number the later one counts. */
+static void forget_contents(rebuilding *r, uint64_t number)
+{
+    mf_items *contents = r->state.contents;
+    size_t *objects = &contents->kind[MF_ITEM_OBJECT].count, *chunks = &contents->kind[MF_ITEM_CHUNK].count;
+    while (*objects > 0 && contents->kind[MF_ITEM_OBJECT].pairs[*objects - 1].value >= number)
+        --*objects;
+    while (*chunks > 0 && contents->kind[MF_ITEM_CHUNK].pairs[*chunks - 1].key >> 24 >= number)
+        --*chunks;
+}
+
 static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slice stored)
 {
     uint8_t hash[32];
@@ -79,11 +90,13 @@ static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slic
     int rc = sound ? mf_segment_content(s, stored, &r->store->compressor, NULL, r->chunk, &why) : MEMFILE_OK;
     if (rc == MEMFILE_E_MEMORY)
         return mf_fail_memory(r->err);
-    sound = sound && rc == MEMFILE_OK;
-    if (!sound || index != r->chunks || number != r->content || !r->in_content) {
+    if (!sound || rc != MEMFILE_OK)
+        return MEMFILE_OK;
+    if (index != r->chunks || number != r->content || !r->in_content) {
         end_content(r);
-        if (!sound || index != 0)
+        if (index != 0)
             return MEMFILE_OK;
+        forget_contents(r, number);
         r->in_content = true;
         r->content = number;
         r->chunks = 0;
@@ -121,9 +134,10 @@ static int note_segment(rebuilding *r, const mf_segment *s, const uint8_t *raw)
         return MEMFILE_OK;
     if (s->type == MF_TYPE_CHUNK)
         return note_chunk(r, s, head, stored);
-    end_content(r);
-    if (s->type == MF_TYPE_COMMIT)
+    if (s->type == MF_TYPE_COMMIT) { /* other segments may stand between chunks, SPEC 11.2 */
+        end_content(r);
         return note_commit(r, s, head);
+    }
     if (s->type == MF_TYPE_DICTIONARY)
         return note_dictionary(r, s, head, stored);
     if (s->type == MF_TYPE_RECORDS) {

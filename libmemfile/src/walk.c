@@ -129,6 +129,17 @@ static int find_void(mf_walk *w, const mf_walk_group *g, uint64_t from, uint64_t
     }
 }
 
+/* Is this checked segment a commit that agrees where its group begins? */
+static bool is_commit_of(const mf_walk *w, const mf_walk_group *g, const mf_segment *s, const uint8_t *raw)
+{
+    mf_slice head, stored;
+    mf_commit k;
+    memfile_error why;
+    return s->type == MF_TYPE_COMMIT && mf_segment_split(s, raw, &head, &stored, &why) == MEMFILE_OK &&
+           mf_commit_decode(&k, head, NULL, w->store->mem, s->offset, &why) == MEMFILE_OK &&
+           s->previous_commit == g->previous_commit && s->offset - k.group_length == g->first_segment;
+}
+
 /* One pass over a group. thorough: bodies are checked, and where something is
  * unsound a void is looked for; else only headers are read. */
 static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
@@ -150,7 +161,9 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             return rc;
         if (raw)
             header = mf_segment_decode(&s, raw, at, w->store->tag, &why);
-        if (header == MEMFILE_E_NEWER) {
+        if (header == MEMFILE_E_NEWER && !thorough)
+            break; /* it may stand in a void */
+        if (header == MEMFILE_E_NEWER && looked) {
             *err = why;
             return header;
         }
@@ -162,6 +175,8 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             if (rc != MEMFILE_OK)
                 return rc;
             sound = mf_segment_check(&s, raw, &why);
+            if (sound == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) && !is_commit_of(w, g, &s, raw))
+                sound = MEMFILE_E_DAMAGED; /* SPEC 2.5: a commit that disagrees may stand in a void */
         }
         if (sound != MEMFILE_OK && thorough && !looked) {
             uint64_t place;
@@ -173,6 +188,10 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
                 at = place;
                 looked = false; /* the debris of a second crash may hold a void of its own */
                 continue;
+            }
+            if (header == MEMFILE_E_NEWER) {
+                *err = why;
+                return header;
             }
         }
         if (sound != MEMFILE_OK && (header != MEMFILE_OK || thorough)) {
@@ -213,17 +232,13 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
 static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
 {
     const uint8_t *raw;
-    mf_slice head, stored;
-    mf_commit k;
     memfile_error why;
     *yes = false;
     if (g->gap_count || !g->commit_offset)
         return MEMFILE_OK;
     int rc = mf_walk_bytes(w, g->commit_offset, (size_t)mf_segment_total(&g->commit), &raw, err);
-    if (rc == MEMFILE_OK && g->commit.type == MF_TYPE_COMMIT && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK &&
-        mf_segment_split(&g->commit, raw, &head, &stored, &why) == MEMFILE_OK &&
-        mf_commit_decode(&k, head, NULL, w->store->mem, g->commit_offset, &why) == MEMFILE_OK)
-        *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - k.group_length == g->first_segment;
+    if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK)
+        *yes = is_commit_of(w, g, &g->commit, raw);
     /* A whole commit whose group lost a sector did not count: then what follows names
      * the commit before it, as its VOID does. */
     if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {
