@@ -109,7 +109,7 @@ static int open_io(memfile *mf, mf_io *io, size_t cache_bytes, memfile_error *er
     if (rc == MEMFILE_OK)
         rc = mf_store_load(&mf->store, err);
     if (rc == MEMFILE_E_DAMAGED && mf->open && mf->settings.strictness != MEMFILE_STRICT)
-        rc = mf_store_rebuild(&mf->store, false, err);
+        rc = mf_store_rebuild(&mf->store, err);
     const mf_state *s = mf->store.state;
     if (rc == MEMFILE_OK && mf->settings.strictness == MEMFILE_STRICT && s->file_size > s->end)
         rc = mf_fail(err, s->unfinished_is_damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED, s->end,
@@ -343,7 +343,7 @@ bool mf_handle_fall_back(memfile *mf, int *rc)
     if (*rc != MEMFILE_E_DAMAGED || mf->store.state->blocks || mf->settings.strictness == MEMFILE_STRICT ||
         (mf->writer && mf_writer_active(mf->writer)))
         return false;
-    *rc = mf_store_rebuild(&mf->store, false, &mf->error);
+    *rc = mf_store_rebuild(&mf->store, &mf->error);
     return *rc == MEMFILE_OK;
 }
 

@@ -68,17 +68,6 @@ static void end_content(rebuilding *r)
     r->in_content = false;
 }
 
-/* As with blocks: of those with the same number the later one counts. */
-static void forget_contents(rebuilding *r, uint64_t number)
-{
-    mf_items *contents = r->state.contents;
-    size_t *objects = &contents->kind[MF_ITEM_OBJECT].count, *chunks = &contents->kind[MF_ITEM_CHUNK].count;
-    while (*objects > 0 && contents->kind[MF_ITEM_OBJECT].pairs[*objects - 1].value >= number)
-        --*objects;
-    while (*chunks > 0 && contents->kind[MF_ITEM_CHUNK].pairs[*chunks - 1].key >> 24 >= number)
-        --*chunks;
-}
-
 static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slice stored)
 {
     uint8_t hash[32];
@@ -96,7 +85,7 @@ static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slic
         end_content(r);
         if (index != 0)
             return MEMFILE_OK;
-        forget_contents(r, number);
+        mf_items_forget_contents(r->state.contents, number); /* as with blocks the later one counts */
         r->in_content = true;
         r->content = number;
         r->chunks = 0;
@@ -162,17 +151,18 @@ static int note_group(rebuilding *r, const mf_walk_group *g)
             continue;
         }
         rc = mf_walk_bytes(&r->walk, at, MF_SEGMENT_HEADER_LENGTH, &raw, r->err);
-        if (rc != MEMFILE_OK || mf_segment_decode(&s, raw, at, r->store->tag, &why) != MEMFILE_OK)
-            break;
-        rc = mf_walk_bytes(&r->walk, at, (size_t)mf_segment_total(&s), &raw, r->err);
-        if (rc == MEMFILE_OK)
+        bool known = rc == MEMFILE_OK && mf_segment_decode(&s, raw, at, r->store->tag, &why) == MEMFILE_OK;
+        if (known)
+            rc = mf_walk_bytes(&r->walk, at, (size_t)mf_segment_total(&s), &raw, r->err);
+        if (known && rc == MEMFILE_OK)
             rc = note_segment(r, &s, raw);
-        at += mf_segment_total(&s);
+        if (rc == MEMFILE_OK)
+            at += mf_segment_total(&s); /* its header is sound, the walk has seen that */
     }
     return rc;
 }
 
-int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
+int mf_store_rebuild(mf_store *st, memfile_error *err)
 {
     rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
     uint64_t newest, size = st->committed.file_size, end = size;
@@ -197,8 +187,6 @@ int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
         rc = mf_tail_counts(st, newest, size, &end, &why);
     if (rc != MEMFILE_OK)
         end = size;
-    if (all)
-        end = size & ~(uint64_t)7;
     if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY)
         *err = why;
     else

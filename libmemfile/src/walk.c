@@ -306,7 +306,8 @@ static int take_nodes(mf_history_cursor *c, const mf_salt_node *nodes, uint32_t 
     if (mf_grow(c->store->mem, &grown, &c->node_capacity, count, sizeof *c->nodes) != 0)
         return MEMFILE_E_MEMORY;
     c->nodes = (mf_salt_node *)grown;
-    memcpy(c->nodes, nodes, count * sizeof *nodes);
+    if (count)
+        memcpy(c->nodes, nodes, count * sizeof *nodes);
     c->node_count = count;
     if (count == 1 && nodes[0].depth == 0)
         mf_salts_init(&c->salts, nodes[0].seed);
@@ -352,6 +353,15 @@ int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t 
         take_nodes(c, c->history.nodes + (*row)->salt_first, (*row)->salt_count) != MEMFILE_OK)
         return mf_fail_memory(err);
     return MEMFILE_OK;
+}
+
+void mf_history_cursor_root(const mf_history_cursor *c, uint8_t out[MF_SALT_LENGTH])
+{
+    bool whole = c->node_count == 1 && c->nodes[0].depth == 0;
+    if (whole)
+        memcpy(out, c->nodes[0].seed, MF_SALT_LENGTH);
+    else
+        memset(out, 0, MF_SALT_LENGTH);
 }
 
 bool mf_history_cursor_salt(mf_history_cursor *c, uint64_t index, uint8_t out[MF_SALT_LENGTH])
