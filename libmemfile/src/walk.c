@@ -48,7 +48,10 @@ int mf_walk_bytes(mf_walk *w, uint64_t offset, size_t length, const uint8_t **ou
 static int find_header(mf_walk *w, uint64_t from, uint64_t *at, memfile_error *err)
 {
     const uint8_t *p;
-    for (*at = (from + 7) & ~(uint64_t)7; *at + MF_SEGMENT_HEADER_LENGTH <= w->end;) {
+    for (*at = from;;) {
+        *at = (mf_io_next(w->store->io, *at) + 7) & ~(uint64_t)7;
+        if (*at + MF_SEGMENT_HEADER_LENGTH > w->end)
+            break;
         size_t n = w->end - *at < WINDOW ? (size_t)(w->end - *at) : WINDOW;
         int rc = mf_walk_bytes(w, *at, n, &p, err);
         if (rc != MEMFILE_OK)
