@@ -27,7 +27,7 @@ typedef struct recovery {
     mf_dictionary **dictionaries;
     size_t dictionary_count;
     size_t first_unfaithful;  /* of the commits */
-    uint64_t first_unsalted;  /* entry; UINT64_MAX: none */
+    uint64_t first_unsalted;  /* entry whose salt is not known; UINT64_MAX: none */
     /* commits */
     bool lossy, any_row;
     uint64_t next_number; /* of the old file, if nothing was lost */
@@ -58,10 +58,10 @@ static int note_block(void *context, const mf_segment *s, uint64_t first_entry, 
     recovery *c = (recovery *)context;
     void *grown = c->blocks;
     const mf_tail_commit *last = c->block_count ? &c->blocks[c->block_count - 1] : NULL;
+    if (!salted && first_entry < c->first_unsalted)
+        c->first_unsalted = first_entry;
     if (last && first_entry < last->first_entry + last->entry_count)
         return MEMFILE_OK; /* numbers that were given already */
-    if (!salted && c->first_unsalted == UINT64_MAX)
-        c->first_unsalted = first_entry;
     if (mf_grow(&c->mem, &grown, &c->block_capacity, c->block_count + 1, sizeof *c->blocks) != 0)
         return no_memory(c);
     c->blocks = (mf_tail_commit *)grown;

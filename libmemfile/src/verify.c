@@ -685,6 +685,7 @@ static int begin_group(mf_verify *v, group_at_hand *h)
         mf_verify_find(v, MEMFILE_E_DAMAGED, h->segment.offset, mf_segment_total(&h->segment), k->first_entry, 0,
                        "the commit's first entry does not follow");
         v->entries = k->first_entry;
+        v->entries_again = true;
         v->history_known = false;
     }
     v->salts.count = 0; /* folded commits come before all others */

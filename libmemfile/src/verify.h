@@ -70,7 +70,7 @@ typedef struct mf_verify_listener {
     /* a sound HISTORY segment, or a sound commit behind its blocks; faithful: nothing of what
      * its history digest covers is amiss */
     int (*segment)(void *context, uint64_t offset, bool faithful);
-    /* a block whose every entry is sound; salted: and has the salt that its commit names */
+    /* a block whose every entry is sound; salted: and has the salts of the one commit that names it */
     int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows, bool salted);
     /* at the end: the contents that are whole and the dictionaries, the verification's own */
     int (*store)(void *context, const mf_items *contents, const mf_store *store);
@@ -115,6 +115,7 @@ typedef struct mf_verify {
     uint64_t salt_left, salt_index; /* of the commit whose salts are due */
     bool folding;
     bool entries_known; /* `entries` is what the commit before said and brought */
+    bool entries_again; /* a commit gave numbers that were given before: of others nobody knows who means them */
     uint64_t block_end; /* entries that the group's commit leaves; UINT64_MAX if it is not sound */
     uint64_t leaf_left, leaf_number, folded_entries; /* of the folded commit at hand; up to it */
     mf_history_row leaf_row;

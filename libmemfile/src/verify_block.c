@@ -271,7 +271,8 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
     if (rc == MEMFILE_OK && job->named_count)
         rc = take_named(v, job);
     if (rc == MEMFILE_OK && v->listener && v->listener->block)
-        rc = v->listener->block(v->listener->context, &job->segment, job->first_entry, job->rows, job->have_salts);
+        rc = v->listener->block(v->listener->context, &job->segment, job->first_entry, job->rows,
+                                job->have_salts && !v->entries_again);
     return rc;
 }
 
