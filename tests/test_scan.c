@@ -250,7 +250,7 @@ static void a_scan_goes_on_when_the_state_was_rebuilt(void **state)
         memfile *mf = open_file(path, MEMFILE_READ);
         assert_int_equal(mf_scan_open(&sc, &mf->store, 0, ENTRIES, true, 2, &e), MEMFILE_OK);
         uint64_t next = go_on(&sc, 0, stop, true, &rc, &e);
-        assert_int_equal(mf_store_rebuild(&mf->store, false, &e), MEMFILE_OK);
+        assert_int_equal(mf_store_rebuild(&mf->store, &e), MEMFILE_OK);
         assert_int_equal(go_on(&sc, next, ENTRIES, true, &rc, &e), ENTRIES);
         assert_int_equal(mf_scan_next(&sc, &slot, &e), MEMFILE_DONE);
         assert_int_equal(sc.skipped, 0);
@@ -292,7 +292,7 @@ static void a_damaged_block_is_an_error_in_its_place(void **state)
         assert_int_equal(e.offset, segments[hit].offset);
         mf_scan_close(&sc);
         /* rebuilt: all others, and the number of the lost at the end instead of DONE */
-        assert_int_equal(mf_store_rebuild(&st, false, &e), MEMFILE_OK);
+        assert_int_equal(mf_store_rebuild(&st, &e), MEMFILE_OK);
         uint64_t entries = 0, lost = 0;
         assert_int_equal(mf_scan_open(&sc, &st, 0, ENTRIES, true, threads, &e), MEMFILE_OK);
         while ((rc = mf_scan_next(&sc, &slot, &e)) == MEMFILE_OK) {

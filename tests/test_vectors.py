@@ -26,17 +26,6 @@ PREFIXES = {"good": {"sound"}, "golden": {"sound", "truncated"}, "unsupported": 
             "bad": {"damaged", "truncated", "not-a-memfile", "over-limit"}}
 # Disagreements that are known: the library is wrong by SPEC.md, and it is not mended yet.
 KNOWN = {
-    "bad-block-first-entry": "recovery keeps the block with the wrong number, and loses the right one (17.1)",
-    "bad-commit-author-utf8": "recovery copies an author that is no UTF-8 (9.1)",
-    "bad-commit-extra-cbor": "recovery copies Extra that is no CBOR (8.6)",
-    "bad-commit-extra-key-9": "recovery copies Extra with a key below 10 (8.6)",
-    "bad-commit-extra-order": "recovery copies Extra out of order (8.6)",
-    "bad-commit-salt-reused": "recovery copies a Salt_Index that was taken before (8.3)",
-    "bad-commit-first-entry": "recovery keeps the block with the wrong number, and loses the right one (17.1)",
-    "bad-commit-order-not-above": "recovery copies the order, and so cannot verify what it made",
-    "bad-commit-salt-index-beyond": "recovery wants the salts of entries, which nobody can derive",
-    "bad-commit-salt-root-missing": "recovery wants the salts of entries, which nobody can derive",
-    "good-history-erased-all-of-tree": "recovery writes another Salt in the footer than that of the newest tree (9.3)",
 }
 problems = []
 

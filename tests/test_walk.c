@@ -281,7 +281,7 @@ static void a_rebuilt_state_leads_to_every_sound_entry(void **state)
         mf_io *io;
         assert_int_equal(mf_io_memory_open(&mf_mem_default, s.bytes, s.length, &io, &e), MEMFILE_OK);
         assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, NULL, &e), MEMFILE_OK);
-        assert_int_equal(mf_store_rebuild(&st, false, &e), MEMFILE_OK);
+        assert_int_equal(mf_store_rebuild(&st, &e), MEMFILE_OK);
         assert_true(st.state->lost_commits > 0); /* which refuses writing */
         for (uint64_t i = 0; i < 1016; i++) {
             mf_object *o;
@@ -321,7 +321,7 @@ static void nothing_can_be_rebuilt_of_nothing(void **state)
     memset(s.bytes + 80, 0, s.length - 80);
     assert_int_equal(mf_io_memory_open(&mf_mem_default, s.bytes, s.length, &io, &e), MEMFILE_OK);
     assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 1 << 20, NULL, &e), MEMFILE_OK);
-    assert_int_equal(mf_store_rebuild(&st, false, &e), MEMFILE_E_DAMAGED);
+    assert_int_equal(mf_store_rebuild(&st, &e), MEMFILE_E_DAMAGED);
     assert_null(st.state->blocks);
     mf_store_close(&st);
     free(s.bytes);

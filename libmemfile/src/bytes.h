@@ -85,7 +85,9 @@ typedef struct mf_cursor {
 
 static inline mf_cursor mf_cursor_of(const void *data, size_t length)
 {
-    mf_cursor c = {(const uint8_t *)data, (const uint8_t *)data + length, false};
+    mf_cursor c = {(const uint8_t *)data, (const uint8_t *)data, false};
+    if (length > 0) /* nothing may be added to a null pointer, not even 0 */
+        c.end += length;
     return c;
 }
 static inline size_t mf_cursor_left(const mf_cursor *c)
@@ -184,7 +186,7 @@ static inline uint8_t *mf_buffer_reserve(mf_buffer *b, size_t length)
 {
     if (b->failed || (MF_UNLIKELY(length > b->capacity - b->length) && !mf_buffer_grow(b, length)))
         return NULL;
-    return b->data + b->length;
+    return b->data ? b->data + b->length : NULL;
 }
 static inline void mf_put_bytes(mf_buffer *b, const void *data, size_t length)
 {

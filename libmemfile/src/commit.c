@@ -244,6 +244,36 @@ int mf_commit_decode(mf_commit *k, mf_slice head, mf_footer *footer, const mf_me
                    (unsigned long long)offset);
 }
 
+/* SPEC 8.6: pairs in order, whose keys are integers from 10 or text. */
+static bool extra_is_sound(mf_slice extra)
+{
+    mf_cursor c = mf_cursor_of(extra.data, extra.length);
+    mf_slice last = {0};
+    while (!c.failed && c.at < c.end) {
+        const uint8_t *start = c.at;
+        unsigned major = mf_cbor_peek(&c) >> 5;
+        if (major == MF_CBOR_UINT && mf_cbor_get(&c, MF_CBOR_UINT) < 10)
+            return false;
+        if (major == MF_CBOR_TEXT)
+            mf_cbor_get_text(&c);
+        else if (major != MF_CBOR_UINT)
+            return false;
+        mf_slice key = mf_slice_of(start, (size_t)(c.at - start));
+        size_t shorter = key.length < last.length ? key.length : last.length;
+        int order = shorter ? memcmp(last.data, key.data, shorter) : 0;
+        if (order > 0 || (order == 0 && key.length <= last.length))
+            return false;
+        last = key;
+        mf_cbor_skip_value(&c, MF_DEPTH_MAX);
+    }
+    return !c.failed;
+}
+
+bool mf_commit_text_is_sound(mf_slice author, mf_slice extra)
+{
+    return mf_utf8_valid(author.data, author.length) && extra_is_sound(extra);
+}
+
 void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
                        const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us,
                        mf_slice author, mf_slice extra, const mf_mem *mem, bool *no_memory)

@@ -59,6 +59,9 @@ void mf_commit_encode(mf_buffer *out, const mf_commit *commit);
 int mf_commit_decode(mf_commit *commit, mf_slice head, mf_footer *footer, const mf_mem *mem, uint64_t offset,
                      memfile_error *err);
 
+/* Is the author text, and are the further pairs as SPEC 8.6 has them? */
+bool mf_commit_text_is_sound(mf_slice author, mf_slice extra);
+
 /* SPEC 8.6. log: the tree of all earlier commits; root: NULL if no entries. */
 void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
                        const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us,

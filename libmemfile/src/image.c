@@ -342,6 +342,16 @@ static int image_size(mf_io *io, uint64_t *out, memfile_error *err)
     return MEMFILE_OK;
 }
 
+/* Behind the file's end the image has nothing but extents, and these may be far away. */
+static uint64_t image_next(const mf_io *io, uint64_t offset)
+{
+    const mf_image *image = ((const image_io *)io)->image;
+    const mf_extent *e = extent_behind(image, offset);
+    if (offset < image->file_size || (e && e->at <= offset))
+        return offset;
+    return e ? e->at : image->size > offset ? image->size : offset;
+}
+
 static void image_close(mf_io *io)
 {
     image_io *m = (image_io *)io;
@@ -361,6 +371,7 @@ int mf_image_open(const mf_image *image, mf_io *base, mf_io **out, memfile_error
     m->functions.read = image_read;
     m->functions.size = image_size;
     m->functions.close = image_close;
+    m->functions.next = image_next;
     m->io.functions = &m->functions;
     m->image = image;
     m->base = base;

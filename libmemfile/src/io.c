@@ -35,6 +35,11 @@ int mf_io_sync(mf_io *io, memfile_error *err)
     return io->functions->sync(io, err);
 }
 
+uint64_t mf_io_next(const mf_io *io, uint64_t offset)
+{
+    return io->functions->next ? io->functions->next(io, offset) : offset;
+}
+
 /* ---- memory */
 
 typedef struct memory_io {
@@ -114,7 +119,7 @@ static void memory_write_behind(mf_io *io, uint64_t offset, uint64_t length)
 
 const mf_io_functions mf_io_read_only = {
     memory_read, memory_write,  memory_sync,  memory_size, memory_allocate, memory_write_behind,
-    memory_lock, memory_unlock, memory_look,  memory_sync, memory_settle,   memory_close,
+    memory_lock, memory_unlock, memory_look,  memory_sync, memory_settle,   memory_close, NULL,
 };
 
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err)

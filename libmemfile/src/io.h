@@ -37,6 +37,8 @@ typedef struct mf_io_functions {
     int (*reopen)(mf_io *io, memfile_error *err);
     void (*settle)(mf_io *io, int stay);
     void (*close)(mf_io *io);
+    /* the first place from `offset` on that may hold anything but zeros; NULL: any may */
+    uint64_t (*next)(const mf_io *io, uint64_t offset);
 } mf_io_functions;
 
 struct mf_io {
@@ -50,6 +52,7 @@ int mf_io_read(mf_io *io, uint64_t offset, void *out, size_t length, size_t *got
 int mf_io_read_all(mf_io *io, uint64_t offset, void *out, size_t length, memfile_error *err);
 int mf_io_write(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err);
 int mf_io_sync(mf_io *io, memfile_error *err);
+uint64_t mf_io_next(const mf_io *io, uint64_t offset);
 
 /* ---- POSIX */
 

@@ -137,6 +137,17 @@ static int compare_entries(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Sorts; an index that lies may name an entry in two runs. */
+static void drop_twins(memfile_cursor *c)
+{
+    size_t kept = 0;
+    qsort(c->candidates, c->candidate_count, sizeof *c->candidates, compare_entries);
+    for (size_t i = 0; i < c->candidate_count; i++)
+        if (i == 0 || c->candidates[i] != c->candidates[kept - 1])
+            c->candidates[kept++] = c->candidates[i];
+    c->candidate_count = kept;
+}
+
 /* Tries the conditions that an index knows, from the one that is likely the
  * narrowest on, until one names few enough. */
 static int plan(memfile_cursor *c)
@@ -169,7 +180,7 @@ static int plan(memfile_cursor *c)
         if (rc == MEMFILE_OK) {
             c->by_candidates = true;
             if (c->candidate_count > 1)
-                qsort(c->candidates, c->candidate_count, sizeof *c->candidates, compare_entries);
+                drop_twins(c);
             return MEMFILE_OK;
         }
     }
@@ -340,7 +351,8 @@ static int next_scanned(memfile_cursor *c)
             return rc;
         c->block = &slot->block;
         c->block_first = slot->first_entry;
-        c->row = c->block_first < c->first ? (uint32_t)(c->first - c->block_first) : 0;
+        uint64_t from = c->resume_at > c->first ? c->resume_at : c->first; /* blocks that lie may overlap */
+        c->row = c->block_first < from ? (uint32_t)(from - c->block_first) : 0;
         c->rows = c->end - c->block_first < slot->block.rows ? (uint32_t)(c->end - c->block_first) : slot->block.rows;
         rc = c->fates ? find_superseded(c) : MEMFILE_OK;
         if (rc != MEMFILE_OK)

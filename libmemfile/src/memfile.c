@@ -125,7 +125,7 @@ static int rebuild(memfile *mf, memfile_error *err)
                        "the index is damaged, and the file's %llu bytes are over the limit of %llu for reading without "
                        "one (rebuild_limit_bytes)",
                        (unsigned long long)size, (unsigned long long)limit);
-    return mf_store_rebuild(&mf->store, false, err);
+    return mf_store_rebuild(&mf->store, err);
 }
 
 static int open_io(memfile *mf, mf_io *io, const opening *o, memfile_error *err)
@@ -525,8 +525,11 @@ static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32],
     uint64_t at = f->history_offset, count = f->history_count;
     int rc = MEMFILE_OK;
     /* places of the segments, then backwards */
-    uint64_t *offsets = count <= (1u << 20) ? (uint64_t *)mf_alloc(&mf->mem, (size_t)(count + 1) * sizeof *offsets) : NULL;
     mf_arena arena;
+    if (count > st->state->end / MF_SEGMENT_HEADER_LENGTH)
+        return mf_fail(&mf->error, MEMFILE_E_DAMAGED, st->state->footer_offset,
+                       "the footer names more history segments than there can be");
+    uint64_t *offsets = (uint64_t *)mf_alloc(&mf->mem, (size_t)(count + 1) * sizeof *offsets);
     if (!offsets)
         return mf_fail_memory(&mf->error);
     mf_arena_init(&arena, &mf->mem);
@@ -549,7 +552,7 @@ static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32],
             rc = mf_segment_split(&s, raw, &head, &stored, &mf->error);
             if (rc == MEMFILE_OK)
                 rc = mf_history_decode(&h, head, &arena, offset, &mf->error);
-            uint64_t first = h.first_entry;
+            uint64_t first = rc == MEMFILE_OK ? h.first_entry : 0;
             for (uint32_t i = 0; rc == MEMFILE_OK && i < h.row_count; i++)
                 first += h.rows[i].count;
             for (uint32_t i = h.row_count; rc == MEMFILE_OK && i-- > 0;) {

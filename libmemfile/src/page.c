@@ -348,6 +348,15 @@ void mf_items_add(mf_items *items, unsigned kind, uint64_t key, uint64_t value)
     items->kind[kind].pairs[items->kind[kind].count++] = (mf_pair){key, value};
 }
 
+void mf_items_forget_contents(mf_items *items, uint64_t number)
+{
+    size_t *objects = &items->kind[MF_ITEM_OBJECT].count, *chunks = &items->kind[MF_ITEM_CHUNK].count;
+    while (*objects > 0 && items->kind[MF_ITEM_OBJECT].pairs[*objects - 1].value >= number)
+        --*objects;
+    while (*chunks > 0 && items->kind[MF_ITEM_CHUNK].pairs[*chunks - 1].key >> 24 >= number)
+        --*chunks;
+}
+
 size_t mf_items_count(const mf_items *items)
 {
     size_t n = 0;

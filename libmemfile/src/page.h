@@ -78,6 +78,8 @@ void mf_items_clear(mf_items *items);
 void mf_items_free(mf_items *items);
 void mf_items_add(mf_items *items, unsigned kind, uint64_t key, uint64_t value);
 size_t mf_items_count(const mf_items *items);
+/* Of contents whose numbers rise: drops those from `number` on. */
+void mf_items_forget_contents(mf_items *items, uint64_t number);
 /* Sorts each kind by key and value. Values must have been added rising per key. */
 void mf_items_sort(mf_items *items);
 /* All items of one entry but FATE. */

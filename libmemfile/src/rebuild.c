@@ -80,11 +80,13 @@ static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slic
     int rc = sound ? mf_segment_content(s, stored, &r->store->compressor, NULL, r->chunk, &why) : MEMFILE_OK;
     if (rc == MEMFILE_E_MEMORY)
         return mf_fail_memory(r->err);
-    sound = sound && rc == MEMFILE_OK;
-    if (!sound || index != r->chunks || number != r->content || !r->in_content) {
+    if (!sound || rc != MEMFILE_OK)
+        return MEMFILE_OK;
+    if (index != r->chunks || number != r->content || !r->in_content) {
         end_content(r);
-        if (!sound || index != 0)
+        if (index != 0)
             return MEMFILE_OK;
+        mf_items_forget_contents(r->state.contents, number); /* as with blocks the later one counts */
         r->in_content = true;
         r->content = number;
         r->chunks = 0;
@@ -129,9 +131,10 @@ static int note_segment(rebuilding *r, mf_segment *s, const uint8_t *raw)
         return MEMFILE_OK;
     if (s->type == MF_TYPE_CHUNK)
         return note_chunk(r, s, head, stored);
-    end_content(r);
-    if (s->type == MF_TYPE_COMMIT)
+    if (s->type == MF_TYPE_COMMIT) { /* other segments may stand between chunks, SPEC 11.2 */
+        end_content(r);
         return note_commit(r, s, head);
+    }
     if (s->type == MF_TYPE_DICTIONARY)
         return note_dictionary(r, s, head, stored);
     if (s->type == MF_TYPE_RECORDS) {
@@ -156,17 +159,18 @@ static int note_group(rebuilding *r, const mf_walk_group *g)
             continue;
         }
         rc = mf_walk_bytes(&r->walk, at, MF_SEGMENT_HEADER_LENGTH, &raw, r->err);
-        if (rc != MEMFILE_OK || mf_segment_decode(&s, raw, at, r->store->tag, &why) != MEMFILE_OK)
-            break;
-        rc = mf_walk_bytes(&r->walk, at, (size_t)mf_segment_total(&s), &raw, r->err);
-        if (rc == MEMFILE_OK)
+        bool known = rc == MEMFILE_OK && mf_segment_decode(&s, raw, at, r->store->tag, &why) == MEMFILE_OK;
+        if (known)
+            rc = mf_walk_bytes(&r->walk, at, (size_t)mf_segment_total(&s), &raw, r->err);
+        if (known && rc == MEMFILE_OK)
             rc = note_segment(r, &s, raw);
-        at += mf_segment_total(&s);
+        if (rc == MEMFILE_OK)
+            at += mf_segment_total(&s); /* its header is sound, the walk has seen that */
     }
     return rc;
 }
 
-int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
+int mf_store_rebuild(mf_store *st, memfile_error *err)
 {
     rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
     uint64_t newest, size = st->committed.file_size, end = size;
@@ -194,8 +198,6 @@ int mf_store_rebuild(mf_store *st, bool all, memfile_error *err)
         rc = mf_tail_counts(st, newest, size, &end, &why);
     if (rc != MEMFILE_OK)
         end = size;
-    if (all)
-        end = size & ~(uint64_t)7;
     if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY || rc == MEMFILE_E_KEY)
         *err = why;
     else

@@ -7,6 +7,9 @@
  * signatures are dropped, since both name digests that are gone. */
 #include "rewrite.h"
 #include "unlock.h"
+
+#include <stdlib.h>
+
 #include "fates.h"
 #include "verify.h"
 
@@ -22,6 +25,11 @@ typedef struct recovery {
     mf_tail_commit *blocks;
     uint64_t *commits, *broken; /* offsets of COMMIT and HISTORY segments; entries */
     size_t block_count, block_capacity, commit_count, commit_capacity, broken_count, broken_capacity;
+    mf_items *contents;
+    mf_dictionary **dictionaries;
+    size_t dictionary_count;
+    size_t first_unfaithful;  /* of the commits */
+    uint64_t first_unsalted;  /* entry whose salt is not known; UINT64_MAX: none */
     /* commits */
     bool lossy, any_row;
     uint64_t next_number; /* of the old file, if nothing was lost */
@@ -47,11 +55,13 @@ static int no_memory(recovery *c)
 
 /* ---- the survey */
 
-static int note_block(void *context, const mf_segment *s, uint64_t first_entry, uint32_t rows)
+static int note_block(void *context, const mf_segment *s, uint64_t first_entry, uint32_t rows, bool salted)
 {
     recovery *c = (recovery *)context;
     void *grown = c->blocks;
     const mf_tail_commit *last = c->block_count ? &c->blocks[c->block_count - 1] : NULL;
+    if (!salted && first_entry < c->first_unsalted)
+        c->first_unsalted = first_entry;
     if (last && first_entry < last->first_entry + last->entry_count)
         return MEMFILE_OK; /* numbers that were given already */
     if (mf_grow(&c->mem, &grown, &c->block_capacity, c->block_count + 1, sizeof *c->blocks) != 0)
@@ -71,9 +81,11 @@ static int note_number(recovery *c, uint64_t **list, size_t *count, size_t *capa
     return MEMFILE_OK;
 }
 
-static int note_segment(void *context, uint64_t offset)
+static int note_segment(void *context, uint64_t offset, bool faithful)
 {
     recovery *c = (recovery *)context;
+    if (!faithful && c->first_unfaithful > c->commit_count)
+        c->first_unfaithful = c->commit_count;
     return note_number(c, &c->commits, &c->commit_count, &c->commit_capacity, offset);
 }
 
@@ -83,16 +95,58 @@ static int note_broken(void *context, uint64_t entry)
     return note_number(c, &c->broken, &c->broken_count, &c->broken_capacity, entry);
 }
 
+static int note_store(void *context, const mf_items *contents, const mf_store *store)
+{
+    recovery *c = (recovery *)context;
+    c->contents = (mf_items *)mf_alloc(&c->mem, sizeof *c->contents);
+    c->dictionaries = (mf_dictionary **)mf_alloc(&c->mem, (store->dictionary_count + 1) * sizeof *c->dictionaries);
+    if (!c->contents || !c->dictionaries)
+        return no_memory(c);
+    mf_items_init(c->contents, &c->mem);
+    for (unsigned kind = MF_ITEM_OBJECT; kind <= MF_ITEM_CHUNK; kind++)
+        for (size_t i = 0; i < contents->kind[kind].count; i++)
+            mf_items_add(c->contents, kind, contents->kind[kind].pairs[i].key, contents->kind[kind].pairs[i].value);
+    for (size_t i = 0; i < store->dictionary_count; i++)
+        c->dictionaries[c->dictionary_count++] = mf_dictionary_hold(store->dictionaries[i]);
+    return c->contents->failed ? no_memory(c) : MEMFILE_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Rising, each once, and only those of blocks that are kept: numbers that were given twice come in any order. */
+static void sort_broken(recovery *c)
+{
+    size_t kept = 0, block = 0;
+    if (c->broken_count > 1)
+        qsort(c->broken, c->broken_count, sizeof *c->broken, compare_numbers);
+    for (size_t i = 0; i < c->broken_count; i++) {
+        uint64_t entry = c->broken[i];
+        while (block < c->block_count && c->blocks[block].first_entry + c->blocks[block].entry_count <= entry)
+            block++;
+        bool inside = block < c->block_count && entry >= c->blocks[block].first_entry;
+        if (inside && (kept == 0 || c->broken[kept - 1] != entry))
+            c->broken[kept++] = entry;
+    }
+    c->broken_count = kept;
+}
+
 static int survey(recovery *c, const char *path, memfile_verify_result *result)
 {
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
-    const mf_verify_listener listener = {c, false, note_segment, note_block, note_broken};
+    const mf_verify_listener listener = {c, false, note_segment, note_block, note_store, note_broken};
     o.threads = c->options->threads;
     o.finding = c->options->finding;
     o.progress = c->options->progress;
     o.context = c->options->context;
+    c->first_unfaithful = SIZE_MAX;
+    c->first_unsalted = UINT64_MAX;
     const mf_access access = {c->secret, NULL, false};
     int rc = mf_survey(path, &o, &listener, &access, &c->image, result, c->err);
+    sort_broken(c);
     return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED ? MEMFILE_OK : rc;
 }
 
@@ -115,12 +169,17 @@ static int open_old(recovery *c, const char *path)
     c->old.readable_end = c->image.size;
     if (c->block_count == 0)
         return MEMFILE_OK;
-    rc = mf_store_rebuild(&c->old, true, c->err); /* for dictionaries and contents */
-    mf_free(&c->mem, c->old.committed.blocks);
     c->old.committed.blocks = c->blocks;
     c->old.committed.block_count = (uint32_t)c->block_count;
-    c->old.readable_end = c->image.size;
+    c->old.committed.contents = c->contents;
     c->blocks = NULL;
+    c->contents = NULL;
+    while (rc == MEMFILE_OK && c->dictionary_count > 0) {
+        if (mf_store_add_dictionary(&c->old, c->dictionaries[c->dictionary_count - 1]) != MEMFILE_OK)
+            rc = no_memory(c);
+        else
+            c->dictionary_count--;
+    }
     return rc;
 }
 
@@ -157,8 +216,17 @@ static uint64_t survivors(recovery *c, uint64_t end)
 /* Makes a row fit behind those before it, under new salts. */
 static void fit_row(recovery *c, mf_history_row *row)
 {
+    const mf_slice none = {0};
     row->flags &= ~(uint64_t)(MF_COMMIT_PARENTS | MF_COMMIT_SIGNATURES | MF_COMMIT_SALT | MF_COMMIT_ORDER);
-    row->parents = row->signatures = mf_slice_of(NULL, 0);
+    row->parents = row->signatures = none;
+    if (!mf_commit_text_is_sound(row->author, none)) {
+        row->flags &= ~(uint64_t)MF_COMMIT_AUTHOR;
+        row->author = none;
+    }
+    if (!mf_commit_text_is_sound(none, row->extra)) {
+        row->flags &= ~(uint64_t)MF_COMMIT_EXTRA;
+        row->extra = none;
+    }
     if (c->any_row && row->order <= c->order)
         row->order = c->order + 1;
     if (row->order != (uint64_t)(row->time_us > 0 ? row->time_us : 0))
@@ -176,13 +244,16 @@ static void fit_row(recovery *c, mf_history_row *row)
 static int write_row(recovery *c, mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count)
 {
     mf_salt_node root = {0, 0, {0}};
+    if ((c->any_row && row->order <= c->order) || !mf_commit_text_is_sound(row->author, row->extra))
+        c->lossy = true; /* no history can go on like that */
     if (c->lossy) {
         fit_row(c, row);
         memcpy(root.seed, c->salt_root, sizeof root.seed);
         nodes = &root;
         node_count = row->flags & MF_COMMIT_SALT ? 1 : 0;
-    } else if (node_count == 1 && nodes[0].depth == 0) {
-        memcpy(c->salt_root, nodes[0].seed, sizeof c->salt_root);
+    } else if (row->flags & MF_COMMIT_SALT) { /* SPEC 9.3: zero if nodes are missing */
+        bool whole = node_count == 1 && nodes[0].depth == 0;
+        memcpy(c->salt_root, whole ? nodes[0].seed : root.seed, sizeof c->salt_root);
     }
     c->any_row = true;
     c->order = row->order;
@@ -228,7 +299,7 @@ static int take_commit(recovery *c, uint64_t number, uint64_t first, mf_history_
         return rc; /* entries of it were given to another commit: what is left goes to orphans */
     row->count = survivors(c, first + count);
     c->assigned = first + count;
-    if (row->count != count || number != c->next_number)
+    if (row->count != count || number != c->next_number || first + count > c->first_unsalted)
         c->lossy = true;
     c->next_number = number + 1;
     if (row->count == 0 && count > 0)
@@ -284,8 +355,10 @@ static int take_segment(recovery *c, uint64_t offset)
 static int write_commits(recovery *c)
 {
     int rc = MEMFILE_OK;
-    for (size_t i = 0; i < c->commit_count && rc == MEMFILE_OK; i++)
+    for (size_t i = 0; i < c->commit_count && rc == MEMFILE_OK; i++) {
+        c->lossy = c->lossy || i == c->first_unfaithful;
         rc = take_segment(c, c->commits[i]);
+    }
     if (rc == MEMFILE_OK && !c->any_row)
         rc = write_genesis(c, NULL);
     if (rc == MEMFILE_OK)
@@ -489,6 +562,12 @@ static void free_all(recovery *c)
         mf_store_close(&c->old);
     mf_secret_free(c->secret);
     mf_image_free(&c->image);
+    if (c->contents)
+        mf_items_free(c->contents);
+    mf_free(&c->mem, c->contents);
+    while (c->dictionary_count > 0)
+        mf_dictionary_free(c->dictionaries[--c->dictionary_count]);
+    mf_free(&c->mem, c->dictionaries);
     mf_free(&c->mem, c->blocks);
     mf_free(&c->mem, c->commits);
     mf_free(&c->mem, c->broken);

@@ -134,7 +134,7 @@ int mf_store_unlock(mf_store *store, memfile_error *err);
 
 /* rebuild.c: makes the state anew from what is sound, so that reading goes on.
  * all: what stands behind the newest commit too. */
-int mf_store_rebuild(mf_store *store, bool all, memfile_error *err);
+int mf_store_rebuild(mf_store *store, memfile_error *err);
 void mf_state_free(mf_state *state, const mf_mem *mem);
 /* Drops what was made of the state before: items of the tail. */
 void mf_store_forget_tail(mf_store *store);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cbor.h"
 #include "checksum.h"
 
 /* ---- findings */
@@ -72,8 +71,22 @@ static int end_object(mf_verify *v)
     o->length = v->object_length;
     o->text = v->object_text && v->object_utf8.left == 0;
     o->number = v->object_number;
+    mf_items_add(&v->contents, MF_ITEM_OBJECT, mf_load64(o->root), v->object_number);
     mf_verify_expect(v, MF_ITEM_OBJECT, mf_load64(o->root), v->object_number);
-    return MEMFILE_OK;
+    return v->contents.failed ? mf_fail_memory(v->err) : MEMFILE_OK;
+}
+
+/* SPEC 11.2: numbers rise. Of two contents with the same number the later one counts, as with entries that
+ * were given up. */
+static void forget_objects(mf_verify *v, const mf_segment *s, uint64_t number)
+{
+    size_t before = v->whole_count;
+    while (v->whole_count > 0 && v->wholes[v->whole_count - 1].number >= number)
+        v->whole_count--;
+    mf_items_forget_contents(&v->contents, number);
+    if (v->whole_count < before)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
+                       "the number of the content that begins here was given before");
 }
 
 static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slice stored)
@@ -90,6 +103,7 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
         int rc = end_object(v);
         if (rc != MEMFILE_OK)
             return rc;
+        forget_objects(v, s, number);
         v->in_object = true;
         v->object_number = number;
         v->chunk_index = v->object_length = 0;
@@ -115,8 +129,9 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
     mf_tree_add(&v->object_tree, hash);
     v->chunk_index++;
     v->object_length += s->raw_length;
+    mf_items_add(&v->contents, MF_ITEM_CHUNK, number << 24 | index, s->offset / 8);
     mf_verify_expect(v, MF_ITEM_CHUNK, number << 24 | index, s->offset / 8);
-    return MEMFILE_OK;
+    return v->contents.failed ? mf_fail_memory(v->err) : MEMFILE_OK;
 }
 
 static int add_dictionary(mf_verify *v, const uint8_t *content, size_t length, uint64_t id)
@@ -125,7 +140,7 @@ static int add_dictionary(mf_verify *v, const uint8_t *content, size_t length, u
     for (size_t i = 0; i < v->store.dictionary_count; i++)
         if (v->store.dictionaries[i]->id == id)
             return MEMFILE_OK;
-    if (mf_dictionary_new(&v->mem, content, length, 0, &d) == MEMFILE_OK &&
+    if (mf_dictionary_new(v->store.mem, content, length, 0, &d) == MEMFILE_OK &&
         mf_store_add_dictionary(&v->store, d) == MEMFILE_OK)
         return MEMFILE_OK;
     mf_dictionary_free(d);
@@ -167,8 +182,13 @@ static int check_page(mf_verify *v, const mf_segment *s, mf_slice head)
                               "the index page at offset %llu does not decode", (unsigned long long)s->offset);
 }
 
-static int check_history(mf_verify *v, const mf_segment *s)
+static int check_history(mf_verify *v, const mf_segment *s, mf_slice head)
 {
+    mf_history history;
+    mf_arena_reset(&v->workers[0].arena);
+    int rc = mf_history_decode(&history, head, &v->workers[0].arena, s->offset, v->err);
+    if (rc != MEMFILE_OK)
+        return rc;
     if (v->entries > 0 || v->any_commit)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "folded commits at offset %llu stand behind entries",
                        (unsigned long long)s->offset);
@@ -183,7 +203,7 @@ static int check_history(mf_verify *v, const mf_segment *s)
     if (v->history_count++ == 0)
         v->first_history = s->offset;
     v->salt_root_known = false;
-    return v->listener && v->listener->segment ? v->listener->segment(v->listener->context, s->offset) : MEMFILE_OK;
+    return v->listener && v->listener->segment ? v->listener->segment(v->listener->context, s->offset, true) : MEMFILE_OK;
 }
 
 /* A checked segment of a group, not the commit. */
@@ -201,7 +221,7 @@ static int check_segment(mf_verify *v, const mf_segment *s, const uint8_t *raw)
     case MF_TYPE_CHUNK: return check_chunk(v, s, head, stored);
     case MF_TYPE_INDEX: return check_page(v, s, head);
     case MF_TYPE_DICTIONARY: return check_dictionary(v, s, head, stored);
-    case MF_TYPE_HISTORY: return check_history(v, s);
+    case MF_TYPE_HISTORY: return check_history(v, s, head);
     case MF_TYPE_VOID: return MEMFILE_OK; /* its place was checked with the group */
     case MF_TYPE_KEYS: return MEMFILE_OK; /* checked before anything was opened */
     default:
@@ -353,6 +373,12 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu does not belong behind what stands before it",
                      (unsigned long long)g->commit_offset);
+    bool due = h->commit.flags & MF_COMMIT_LOGICAL && v->entries_known && h->commit.number == (v->any_commit ? v->number + 1 : 0);
+    if (rc == MEMFILE_OK && due && h->commit.first_entry != v->entries)
+        rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
+                     "the commit at offset %llu says that entry %llu is due, and it is %llu",
+                     (unsigned long long)g->commit_offset, (unsigned long long)h->commit.first_entry,
+                     (unsigned long long)v->entries);
     h->sound = rc == MEMFILE_OK;
     h->full = h->sound && !v->outside && (h->commit.flags & MF_COMMIT_FULL);
     h->logical = h->sound && (h->commit.flags & MF_COMMIT_LOGICAL);
@@ -383,7 +409,9 @@ static int check_void(mf_verify *v, group_at_hand *h)
     if (!checksum)
         return mf_fail_memory(v->err);
     mf_digest_begin(&digest, MF_LABEL_BYTES);
-    for (uint64_t at = g->start; rc == MEMFILE_OK && at < g->first_segment;) {
+    bool hole = false; /* what an image does not have may be as long as it likes */
+    for (uint64_t at = g->start; rc == MEMFILE_OK && at < g->first_segment && !hole;) {
+        hole = mf_io_next(v->store.io, at) > at;
         size_t n = g->first_segment - at < 65536 ? (size_t)(g->first_segment - at) : 65536;
         rc = mf_walk_bytes(&v->walk, at, n, &raw, v->err);
         if (rc == MEMFILE_OK) {
@@ -394,7 +422,7 @@ static int check_void(mf_verify *v, group_at_hand *h)
     }
     uint64_t actual = mf_checksum_end(checksum);
     mf_digest_end(&digest, out);
-    if (rc == MEMFILE_OK && actual != expected) {
+    if (rc == MEMFILE_OK && (hole || actual != expected)) {
         mf_verify_find(v, MEMFILE_E_DAMAGED, g->start, length, 0, 0, "a declared void has other bytes than were declared");
         unsound(v, h, g->start);
     }
@@ -567,31 +595,6 @@ static const char *check_footer(const mf_verify *v, const group_at_hand *h)
     return check_footer_counts(v, h);
 }
 
-/* SPEC 8.6: pairs in order, whose keys are integers from 10 or text. */
-static bool extra_is_sound(mf_slice extra)
-{
-    mf_cursor c = mf_cursor_of(extra.data, extra.length);
-    mf_slice last = {0};
-    while (!c.failed && c.at < c.end) {
-        const uint8_t *start = c.at;
-        unsigned major = mf_cbor_peek(&c) >> 5;
-        if (major == MF_CBOR_UINT && mf_cbor_get(&c, MF_CBOR_UINT) < 10)
-            return false;
-        if (major == MF_CBOR_TEXT)
-            mf_cbor_get_text(&c);
-        else if (major != MF_CBOR_UINT)
-            return false;
-        mf_slice key = mf_slice_of(start, (size_t)(c.at - start));
-        size_t shorter = key.length < last.length ? key.length : last.length;
-        int order = shorter ? memcmp(last.data, key.data, shorter) : 0;
-        if (order > 0 || (order == 0 && key.length <= last.length))
-            return false;
-        last = key;
-        mf_cbor_skip_value(&c, MF_DEPTH_MAX);
-    }
-    return !c.failed;
-}
-
 /* SPEC 8.3, 9.1: each entry takes the next index of its tree. */
 static const char *check_salts(mf_verify *v, const mf_commit *k)
 {
@@ -627,11 +630,11 @@ static const char *check_full(mf_verify *v, const mf_commit *k, uint64_t offset,
     return amiss;
 }
 
-/* History digest, number and order of the group's commit. */
-static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
+/* History digest, number and order of the group's commit. *faithful: none of it is amiss. */
+static int check_commit(mf_verify *v, group_at_hand *h, bool *faithful, const char **wrong)
 {
     const mf_commit *k = &h->commit;
-    const char *amiss = h->full ? check_footer(v, h) : NULL;
+    const char *footer = h->full ? check_footer(v, h) : NULL, *amiss = NULL;
     uint64_t due = v->any_commit ? v->number + 1 : 0;
     int rc = MEMFILE_OK;
     if (h->logical) {
@@ -647,8 +650,8 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
             miss_commits(v, k->number);
             v->history_known = false;
         }
-        if (!amiss && (k->flags & MF_COMMIT_EXTRA) && !extra_is_sound(k->extra))
-            amiss = "the commit's further pairs are not as they must be";
+        if (!amiss && !mf_commit_text_is_sound(k->author, k->extra))
+            amiss = "the commit's author or its further pairs are not as they must be";
         const char *salts = check_salts(v, k);
         amiss = amiss ? amiss : salts;
         rc = mf_verify_end_commit(v, k->number, &row);
@@ -657,7 +660,13 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
         v->any_commit = true;
         v->result->commits++;
         mf_verify_expect(v, MF_ITEM_COMMIT, k->number, k->first_entry + k->entry_count);
-    } else if (v->history_known && (k->number != v->number || k->order != v->order)) {
+    } else if (k->number + 1 > due) { /* it names a newest logical one that is not there */
+        miss_commits(v, k->number + 1);
+        v->history_known = false;
+        v->number = k->number;
+        v->order = k->order;
+        v->any_commit = true;
+    } else if (k->number + 1 < due || (v->history_known && k->order != v->order)) {
         amiss = "the commit has not number and order of the newest logical one";
     }
     if (v->listener && v->listener->header_made && h->logical && k->number == 0 && v->history_known &&
@@ -665,6 +674,8 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
         v->memory_unknown = true;
     else if (v->history_known && memcmp(v->fold.digest, k->history_digest, 32) != 0)
         amiss = "the history digest is not that of the entries";
+    *faithful = !amiss;
+    amiss = amiss ? amiss : footer;
     if (amiss && !*wrong)
         *wrong = amiss;
     if (!v->history_known || amiss || v->memory_unknown) { /* go on from what it says, so that one fault is one finding */
@@ -696,6 +707,7 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
         rc = mf_verify_drain(v);
     if (rc == MEMFILE_OK && v->folding && !v->any_commit)
         rc = mf_verify_fold(v);
+    v->entries_known = v->entries == end;
     if (rc == MEMFILE_OK && v->entries < end) {
         uint64_t count = end - v->entries;
         rc = mf_verify_miss(v, end);
@@ -706,11 +718,14 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
         return rc;
     if (v->folding)
         wrong = "folded commits name more entries than there are";
+    else if (g->previous_commit == 0 && v->commits.count > 0 && v->folded_entries != end)
+        wrong = "folded commits name fewer entries than there are";
     v->folding = false;
     if (v->entries != end)
         wrong = "the commit names another number of entries than its blocks have";
     v->entries = end;
-    rc = check_commit(v, h, &wrong);
+    bool faithful;
+    rc = check_commit(v, h, &faithful, &wrong);
     if (h->full && !v->salt_root_known) {
         memcpy(v->salt_root, h->footer.salt_root, MF_SALT_LENGTH);
         v->salt_root_known = true;
@@ -722,7 +737,7 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
     if (wrong)
         mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
     if (rc == MEMFILE_OK && v->listener && v->listener->segment)
-        rc = v->listener->segment(v->listener->context, g->commit_offset);
+        rc = v->listener->segment(v->listener->context, g->commit_offset, faithful);
     return rc;
 }
 
@@ -746,6 +761,7 @@ static int begin_group(mf_verify *v, group_at_hand *h)
     int rc = MEMFILE_OK;
     mf_chain_begin(&h->chain, v->stored_digest);
     v->salt_left = 0;
+    v->block_end = h->sound ? k->first_entry + k->entry_count : UINT64_MAX;
     if (!h->logical)
         return rc;
     if (k->first_entry > v->entries && !v->options->quick) {
@@ -757,6 +773,7 @@ static int begin_group(mf_verify *v, group_at_hand *h)
         mf_verify_find(v, MEMFILE_E_DAMAGED, h->segment.offset, mf_segment_total(&h->segment), k->first_entry, 0,
                        "the commit's first entry does not follow");
         v->entries = k->first_entry;
+        v->entries_again = true;
         v->history_known = false;
     }
     v->salts.count = 0; /* folded commits come before all others */
@@ -808,7 +825,7 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
         rc = end_object(v);
         if (rc == MEMFILE_OK)
             rc = mf_verify_drain(v);
-        v->stored_known = v->history_known = v->salts_known = false;
+        v->stored_known = v->history_known = v->salts_known = v->entries_known = false;
         v->last_full = 0;
         mf_tree_init(&v->fold.leaves, MF_ENTRIES_FANOUT);
     }
@@ -855,6 +872,7 @@ static int check_contents(mf_verify *v)
 static void free_all(mf_verify *v)
 {
     mf_verify_free_workers(v);
+    mf_items_free(&v->contents);
     mf_free(&v->mem, v->wholes);
     mf_free(&v->mem, v->named);
     mf_history_cursor_free(&v->salts);
@@ -927,6 +945,8 @@ static int check_file(mf_verify *v, uint64_t *end)
     mf_stored_begin(v->stored_digest, v->store.header_raw);
     v->stored_known = !v->listener || !v->listener->header_made;
     v->history_known = v->salts_known = v->salt_root_known = true;
+    v->entries_known = !v->options->quick;
+    mf_items_init(&v->contents, &v->mem);
     mf_fold_init(&v->fold, v->store.header.memory_id, &v->mem);
     mf_history_cursor_init(&v->salts, &v->store);
     mf_history_cursor_init(&v->commits, &v->store);
@@ -942,6 +962,8 @@ static int check_file(mf_verify *v, uint64_t *end)
         miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
     if (rc == MEMFILE_OK && !v->options->quick && !v->outside) {
         rc = check_contents(v);
+        if (rc == MEMFILE_OK && v->listener && v->listener->store)
+            rc = v->listener->store(v->listener->context, &v->contents, &v->store);
         if (rc == MEMFILE_OK && v->loaded && v->result->findings == (size > *end))
             rc = mf_verify_index(v);
     }
@@ -973,7 +995,8 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     v->result = result;
     v->err = err;
     v->mem = mf_mem_default;
-    int rc = mf_store_begin(&v->store, io, &v->mem, 4u << 20, access, v->err);
+    /* dictionaries may outlive it */
+    int rc = mf_store_begin(&v->store, io, &mf_mem_default, 4u << 20, access, v->err);
     if (rc != MEMFILE_OK) {
         mf_free(&mf_mem_default, v);
         return rc;

@@ -62,15 +62,18 @@ typedef struct mf_verify_worker {
     mf_items items;
 } mf_verify_worker;
 
-/* What recover wants to know, in the order of the file. Both return MEMFILE_OK or a
+/* What recover wants to know, in the order of the file. All return MEMFILE_OK or a
  * code that ends the verification. */
 typedef struct mf_verify_listener {
     void *context;
     bool header_made; /* the header is none of the file's own: its Memory_Id may be wrong */
-    /* a sound HISTORY segment, or a sound commit behind its blocks */
-    int (*segment)(void *context, uint64_t offset);
-    /* a block whose every entry is sound */
-    int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows);
+    /* a sound HISTORY segment, or a sound commit behind its blocks; faithful: nothing of what
+     * its history digest covers is amiss */
+    int (*segment)(void *context, uint64_t offset, bool faithful);
+    /* a block whose every entry is sound; salted: and has the salts of the one commit that names it */
+    int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows, bool salted);
+    /* at the end: the contents that are whole and the dictionaries, the verification's own */
+    int (*store)(void *context, const mf_items *contents, const mf_store *store);
     /* at the end: an entry of such a block whose content is not whole */
     int (*broken)(void *context, uint64_t entry);
 } mf_verify_listener;
@@ -116,6 +119,9 @@ typedef struct mf_verify {
     mf_history_cursor salts, commits;
     uint64_t salt_left, salt_index; /* of the commit whose salts are due */
     bool folding;
+    bool entries_known; /* `entries` is what the commit before said and brought */
+    bool entries_again; /* a commit gave numbers that were given before: of others nobody knows who means them */
+    uint64_t block_end; /* entries that the group's commit leaves; UINT64_MAX if it is not sound */
     uint64_t leaf_left, leaf_number, folded_entries; /* of the folded commit at hand; up to it */
     mf_history_row leaf_row;
     /* sums */
@@ -126,6 +132,7 @@ typedef struct mf_verify {
     bool in_object, object_text;
     mf_utf8 object_utf8;
     mf_tree object_tree;
+    mf_items contents; /* OBJECT and CHUNK items, for recover */
     mf_whole *wholes;
     mf_named *named;
     size_t whole_count, whole_capacity, named_count, named_capacity;

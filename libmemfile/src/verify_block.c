@@ -201,6 +201,8 @@ int mf_verify_fold(mf_verify *v)
         if (rc == MEMFILE_DONE) {
             v->folding = false;
             v->number = v->leaf_number;
+            mf_history_cursor_root(&v->commits, v->salt_root);
+            v->salt_root_known = true;
             break;
         }
         if (rc != MEMFILE_OK)
@@ -213,6 +215,9 @@ int mf_verify_fold(mf_verify *v)
         if (v->any_commit && row->order <= v->order)
             mf_verify_find(v, MEMFILE_E_DAMAGED, v->commits.offsets[v->commits.next - 1], 0, 0, 0,
                            "the order of commits in the history does not rise");
+        if (!mf_commit_text_is_sound(row->author, row->extra))
+            mf_verify_find(v, MEMFILE_E_DAMAGED, v->commits.offsets[v->commits.next - 1], 0, 0, 0,
+                           "a folded commit's author or its further pairs are not as they must be");
         v->any_commit = true;
         v->leaf_row = *row;
         v->leaf_left = row->count;
@@ -271,7 +276,8 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
     if (rc == MEMFILE_OK && job->named_count)
         rc = take_named(v, job);
     if (rc == MEMFILE_OK && v->listener && v->listener->block)
-        rc = v->listener->block(v->listener->context, &job->segment, job->first_entry, job->rows);
+        rc = v->listener->block(v->listener->context, &job->segment, job->first_entry, job->rows,
+                                job->have_salts && !v->entries_again);
     return rc;
 }
 
@@ -420,6 +426,10 @@ int mf_verify_give_block(mf_verify *v, const mf_segment *s, const uint8_t *raw)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset,
                        "the block at offset %llu begins with entry %llu where %llu is due",
                        (unsigned long long)s->offset, (unsigned long long)first, (unsigned long long)v->entries);
+    if (first > v->block_end || rows > v->block_end - first)
+        return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset,
+                       "the block at offset %llu has entries from %llu on that its commit does not name",
+                       (unsigned long long)s->offset, (unsigned long long)first);
     if (first > v->entries) {
         missing = first - v->entries;
         rc = mf_verify_miss(v, first);

@@ -48,7 +48,10 @@ int mf_walk_bytes(mf_walk *w, uint64_t offset, size_t length, const uint8_t **ou
 static int find_header(mf_walk *w, uint64_t from, uint64_t *at, memfile_error *err)
 {
     const uint8_t *p;
-    for (*at = (from + 7) & ~(uint64_t)7; *at + MF_SEGMENT_HEADER_LENGTH <= w->end;) {
+    for (*at = from;;) {
+        *at = (mf_io_next(w->store->io, *at) + 7) & ~(uint64_t)7;
+        if (*at + MF_SEGMENT_HEADER_LENGTH > w->end)
+            break;
         size_t n = w->end - *at < WINDOW ? (size_t)(w->end - *at) : WINDOW;
         int rc = mf_walk_bytes(w, *at, n, &p, err);
         if (rc != MEMFILE_OK)
@@ -129,6 +132,15 @@ static int find_void(mf_walk *w, const mf_walk_group *g, uint64_t from, uint64_t
     }
 }
 
+/* Is this checked segment a commit that agrees where its group begins? */
+static bool is_commit_of(const mf_walk *w, const mf_walk_group *g, const mf_segment *s, const uint8_t *raw)
+{
+    uint64_t length;
+    memfile_error why;
+    return mf_tail_group_length(w->store, s, raw, &length, &why) == MEMFILE_OK &&
+           s->previous_commit == g->previous_commit && s->offset - length == g->first_segment;
+}
+
 /* One pass over a group. thorough: bodies are checked, and where something is
  * unsound a void is looked for; else only headers are read. */
 static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
@@ -150,7 +162,9 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             return rc;
         if (raw)
             header = mf_segment_decode(&s, raw, at, w->store->tag, &why);
-        if (header == MEMFILE_E_NEWER) {
+        if (header == MEMFILE_E_NEWER && !thorough)
+            break; /* it may stand in a void */
+        if (header == MEMFILE_E_NEWER && looked) {
             *err = why;
             return header;
         }
@@ -162,6 +176,8 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             if (rc != MEMFILE_OK)
                 return rc;
             sound = mf_segment_check(&s, raw, &why);
+            if (sound == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) && !is_commit_of(w, g, &s, raw))
+                sound = MEMFILE_E_DAMAGED; /* SPEC 2.5: a commit that disagrees may stand in a void */
         }
         if (sound != MEMFILE_OK && thorough && !looked) {
             uint64_t place;
@@ -173,6 +189,10 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
                 at = place;
                 looked = false; /* the debris of a second crash may hold a void of its own */
                 continue;
+            }
+            if (header == MEMFILE_E_NEWER) {
+                *err = why;
+                return header;
             }
         }
         if (sound != MEMFILE_OK && (header != MEMFILE_OK || thorough)) {
@@ -213,15 +233,13 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
 static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
 {
     const uint8_t *raw;
-    uint64_t length;
     memfile_error why;
     *yes = false;
     if (g->gap_count || !g->commit_offset)
         return MEMFILE_OK;
     int rc = mf_walk_bytes(w, g->commit_offset, (size_t)mf_segment_total(&g->commit), &raw, err);
-    if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK &&
-        mf_tail_group_length(w->store, &g->commit, raw, &length, &why) == MEMFILE_OK)
-        *yes = g->commit.previous_commit == g->previous_commit && g->commit_offset - length == g->first_segment;
+    if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK)
+        *yes = is_commit_of(w, g, &g->commit, raw);
     /* A whole commit whose group lost a sector did not count: then what follows names
      * the commit before it, as its VOID does. */
     if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {
@@ -289,7 +307,8 @@ static int take_nodes(mf_history_cursor *c, const mf_salt_node *nodes, uint32_t 
     if (mf_grow(c->store->mem, &grown, &c->node_capacity, count, sizeof *c->nodes) != 0)
         return MEMFILE_E_MEMORY;
     c->nodes = (mf_salt_node *)grown;
-    memcpy(c->nodes, nodes, count * sizeof *nodes);
+    if (count)
+        memcpy(c->nodes, nodes, count * sizeof *nodes);
     c->node_count = count;
     if (count == 1 && nodes[0].depth == 0)
         mf_salts_init(&c->salts, nodes[0].seed);
@@ -335,6 +354,15 @@ int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t 
         take_nodes(c, c->history.nodes + (*row)->salt_first, (*row)->salt_count) != MEMFILE_OK)
         return mf_fail_memory(err);
     return MEMFILE_OK;
+}
+
+void mf_history_cursor_root(const mf_history_cursor *c, uint8_t out[MF_SALT_LENGTH])
+{
+    bool whole = c->node_count == 1 && c->nodes[0].depth == 0;
+    if (whole)
+        memcpy(out, c->nodes[0].seed, MF_SALT_LENGTH);
+    else
+        memset(out, 0, MF_SALT_LENGTH);
 }
 
 bool mf_history_cursor_salt(mf_history_cursor *c, uint64_t index, uint8_t out[MF_SALT_LENGTH])

@@ -64,6 +64,8 @@ int mf_history_cursor_add(mf_history_cursor *cursor, uint64_t offset);
 int mf_history_cursor_next(mf_history_cursor *cursor, mf_history_row **row, uint64_t *number, memfile_error *err);
 /* Salt of an index in the tree in use; false: it cannot be derived. */
 bool mf_history_cursor_salt(mf_history_cursor *cursor, uint64_t index, uint8_t out[MF_SALT_LENGTH]);
+/* Root of the tree in use as a footer says it (SPEC 9.3): zero if there is none, or if nodes are missing from it. */
+void mf_history_cursor_root(const mf_history_cursor *cursor, uint8_t out[MF_SALT_LENGTH]);
 /* Makes one whole tree the one in use. */
 int mf_history_cursor_set_root(mf_history_cursor *cursor, const uint8_t root[MF_SALT_LENGTH]);
 

@@ -234,7 +234,7 @@ int mf_writer_commit(mf_writer *w, memfile_commit_result *result, memfile_error 
                        "an earlier sync failed; close this handle, open the file again and look");
     if (w->broken || w->streaming)
         return mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE,
-                       w->streaming ? "a content is being put; end it first" : "the batch failed; roll it back first");
+                       w->broken ? "the batch failed; roll it back first" : "a content is being put; end it first");
     if (!w->active)
         return MEMFILE_DONE;
     if (w->next_entry == w->first_entry) {
