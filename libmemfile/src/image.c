@@ -147,9 +147,27 @@ static int find_tag(search *s, uint32_t *tag, bool *any)
     return rc;
 }
 
-/* All sound segments: those in their places, and those that are not. */
-static int find_segments(search *s, uint32_t tag, range_list *placed, range_list *displaced)
+/* The header of a sealed file is also in its key slots. */
+static void keep_header(mf_image *image, const mf_segment *s, const uint8_t *raw)
 {
+    mf_keys keys;
+    mf_header header;
+    mf_slice head, stored;
+    memfile_error why;
+    if (image->header_sound || image->header_kept || s->type != MF_TYPE_KEYS ||
+        mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK ||
+        mf_keys_decode(&keys, head, s->offset, &why) != MEMFILE_OK ||
+        mf_header_decode(&header, keys.header, MF_HEADER_LENGTH, &why) != MEMFILE_OK || mf_header_tag(&header) != image->tag)
+        return;
+    image->header = header;
+    memcpy(image->header_raw, keys.header, MF_HEADER_LENGTH);
+    image->header_kept = true;
+}
+
+/* All sound segments: those in their places, and those that are not. */
+static int find_segments(search *s, mf_image *image, range_list *placed, range_list *displaced)
+{
+    uint32_t tag = image->tag;
     bool found = true;
     for (uint64_t at = 0;;) {
         const uint8_t *p;
@@ -169,6 +187,7 @@ static int find_segments(search *s, uint32_t tag, range_list *placed, range_list
             if (rc != MEMFILE_OK)
                 return rc;
             if (got == total && mf_segment_check(&segment, p, &why) == MEMFILE_OK) {
+                keep_header(image, &segment, p);
                 if (add_range(offset == at ? placed : displaced, (mf_extent){offset, at, total}) != 0)
                     return mf_fail_memory(s->err);
                 at += total;
@@ -252,7 +271,7 @@ int mf_image_build(mf_image *image, mf_io *io, const mf_mem *mem, memfile_error 
     if (rc == MEMFILE_OK && !any)
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, 0, "no sound segment of a memfile was found");
     if (rc == MEMFILE_OK)
-        rc = find_segments(&s, image->tag, &placed, &displaced);
+        rc = find_segments(&s, image, &placed, &displaced);
     if (rc == MEMFILE_OK && settle_extents(image, &placed, &displaced) != 0)
         rc = mf_fail_memory(err);
     mf_free(mem, s.window);

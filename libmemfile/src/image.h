@@ -7,6 +7,7 @@
 
 #include "header.h"
 #include "io.h"
+#include "keys.h"
 #include "segment.h"
 
 /* `length` bytes that belong at offset `at` and are found at offset `from`. */
@@ -18,7 +19,8 @@ typedef struct mf_image {
     const mf_mem *mem;
     uint64_t file_size, size; /* of the file; of the image */
     uint32_t tag;
-    bool header_sound; /* else header_raw was made */
+    bool header_sound; /* the file's own is; else header_raw was made, */
+    bool header_kept;  /* or found in key slots, which repeat it (SPEC 20.2) */
     mf_header header;
     uint8_t header_raw[MF_HEADER_LENGTH];
     mf_extent *extents; /* displaced ones, by `at` */

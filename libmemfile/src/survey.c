@@ -105,7 +105,7 @@ static int check_image(const char *path, const mf_image *image, const memfile_ve
     mf_io *base, *io;
     if (listener)
         l = *listener;
-    l.header_made = !image->header_sound;
+    l.header_made = !image->header_sound && !image->header_kept;
     int rc = mf_io_file_open(&mf_mem_default, path, MF_IO_READ, &base, err);
     if (rc == MEMFILE_OK)
         rc = mf_image_open(image, base, &io, err);
@@ -164,7 +164,7 @@ static int verify(const char *path, const memfile_verify_options *options, const
                   memfile_verify_result *result, memfile_error *err)
 {
     kept_findings kept = {options, NULL, 0, 0, false, false};
-    mf_image image = {&mf_mem_default, 0, 0, 0, false, {0}, {0}, NULL, 0};
+    mf_image image = {mf_image image = {&mf_mem_default, 0, 0, 0, false, {0}, {0}, NULL, 0};mf_mem_default, 0, 0, 0, false, false, {0}, {0}, NULL, 0};
     memfile_error why;
     bool unsure;
     int rc = first_pass(path, &kept, access, result, &unsure, err);
