@@ -1,7 +1,75 @@
 /* verify: every byte accounted for, or where it is not. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
+
+typedef struct state {
+    findings findings; /* first: findings_show takes it as its context */
+    memfile_signer *signers;
+    size_t count;
+    bool no_memory;
+} state;
+
+static void keep_signer(void *context, const memfile_signer *signer)
+{
+    state *s = (state *)context;
+    void *grown = realloc(s->signers, (s->count + 1) * sizeof *s->signers);
+    if (!grown) {
+        s->no_memory = true;
+        return;
+    }
+    s->signers = (memfile_signer *)grown;
+    s->signers[s->count++] = *signer;
+}
+
+static void show_signers_json(const state *s, const memfile_verify_result *r)
+{
+    printf(",\"signatures\":%llu,\"signers\":[", (unsigned long long)r->signatures);
+    for (size_t i = 0; i < s->count; i++) {
+        const memfile_signer *g = &s->signers[i];
+        printf("%s{\"public_key\":\"%s\",\"commits\":%llu,\"signed_through\":%llu,\"entries\":%llu,"
+               "\"covers_newest\":%s",
+               i ? "," : "", g->public_text, (unsigned long long)g->commits, (unsigned long long)g->signed_through,
+               (unsigned long long)g->entries, g->covers_newest ? "true" : "false");
+        if (trust_asked())
+            printf(",\"trusted\":%s", trust_has(g->public_key) ? "true" : "false");
+        putchar('}');
+    }
+    putchar(']');
+}
+
+static void show_signers(const state *s, const memfile_verify_result *r)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const memfile_signer *g = &s->signers[i];
+        uint64_t newer = r->commits - 1 - g->signed_through;
+        printf("signed through commit %llu, ", (unsigned long long)g->signed_through);
+        if (g->covers_newest)
+            printf("the newest, ");
+        else
+            printf("%llu %s not covered, ", (unsigned long long)newer, plural(newer, "newer one is", "newer ones are"));
+        printf("by %s%s (%llu %s)\n", g->public_text, trust_asked() && trust_has(g->public_key) ? ", trusted," : "",
+               (unsigned long long)g->commits, plural(g->commits, "signature", "signatures"));
+    }
+}
+
+/* How far the trusted signers go, in words on stderr if that is not far enough. */
+static bool is_trusted(const char *path, const state *s, const memfile_verify_result *r)
+{
+    const memfile_signer *furthest = NULL;
+    for (size_t i = 0; i < s->count; i++)
+        if (trust_has(s->signers[i].public_key) && (!furthest || s->signers[i].signed_through > furthest->signed_through))
+            furthest = &s->signers[i];
+    if (furthest && furthest->covers_newest)
+        return true;
+    usage_error("%s: the newest commit, %llu, is not covered by a signer that you trust", path,
+                (unsigned long long)(r->commits - 1));
+    if (furthest)
+        hint("what stands up to commit %llu is: the first %llu %s", (unsigned long long)furthest->signed_through,
+             (unsigned long long)furthest->entries, plural(furthest->entries, "entry", "entries"));
+    return false;
+}
 
 static void show_progress(void *context, uint64_t done, uint64_t total)
 {
@@ -29,7 +97,7 @@ static int conclude(const char *path, const memfile_verify_result *r, const memf
 
 int run_verify(args *a)
 {
-    findings s = {arg_flag(a, "json"), 0};
+    state s = {{arg_flag(a, "json"), 0}, NULL, 0, false};
     memfile_verify_options options = MEMFILE_VERIFY_OPTIONS_INIT;
     memfile_verify_result r;
     memfile_error error;
@@ -38,15 +106,19 @@ int run_verify(args *a)
         return EXIT_USAGE;
     options.quick = arg_flag(a, "quick");
     options.threads = (uint32_t)threads;
+    if (options.quick && trust_asked())
+        return usage_error("verify: --quick looks at no signature; leave it out");
     options.finding = findings_show;
+    options.signer = keep_signer;
     options.progress = show_progress;
     options.context = &s;
-    if (s.json)
+    if (s.findings.json)
         printf("{\"findings\":[");
     int rc = memfile_verify(a->positional[0], &options, &r, &error);
     progress_clear();
     bool checked = rc == MEMFILE_OK || r.findings > 0;
-    if (s.json) {
+    bool trusted = !trust_asked() || (rc == MEMFILE_OK && !s.no_memory && is_trusted(a->positional[0], &s, &r));
+    if (s.findings.json) {
         printf("],\"result\":");
         print_json_string(stdout, rc == MEMFILE_OK ? "sound" : memfile_strerror(rc),
                           strlen(rc == MEMFILE_OK ? "sound" : memfile_strerror(rc)));
@@ -61,7 +133,10 @@ int run_verify(args *a)
             printf("\",\"history_digest\":\"");
             print_hex(stdout, r.history_digest, 32);
             putchar('"');
+            show_signers_json(&s, &r);
         }
+        if (trust_asked())
+            printf(",\"trusted\":%s", trusted ? "true" : "false");
         puts("}");
     } else if (rc == MEMFILE_OK) {
         printf("sound: %llu bytes, %llu %s, %llu %s, %llu %s%s\n", (unsigned long long)r.file_bytes,
@@ -74,10 +149,18 @@ int run_verify(args *a)
             printf("\nhistory digest ");
             print_hex(stdout, r.history_digest, 32);
             putchar('\n');
+            show_signers(&s, &r);
         }
     }
+    free(s.signers);
     int code = exit_code_of(rc);
-    if (rc != MEMFILE_OK && !s.json)
+    if (rc == MEMFILE_OK && s.no_memory) {
+        usage_error("out of memory");
+        code = EXIT_SYSTEM;
+    } else if (rc == MEMFILE_OK && !trusted) {
+        code = EXIT_DAMAGE;
+    }
+    if (rc != MEMFILE_OK && !s.findings.json)
         code = conclude(a->positional[0], &r, &error);
     return finish_output(code);
 }

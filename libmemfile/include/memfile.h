@@ -217,11 +217,13 @@ typedef struct memfile_options {
     memfile_seal_for seal_for; /* MEMFILE_CREATE: the new file is sealed for them */
     int without_key;           /* a sealed file is opened to be looked at from outside: memfile_get_info, refresh and
                                 * close work, all else fails with KEY */
+    const memfile_key *signer; /* a MEMFILE_SIGNER: every commit that the handle makes is signed, that of
+                                * MEMFILE_CREATE too; must stay until memfile_close; NULL: none is */
 } memfile_options;
 
 #define MEMFILE_OPTIONS_INIT \
     { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL, \
-      (uint64_t)4 << 30, (uint64_t)1 << 20, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0 }
+      (uint64_t)4 << 30, (uint64_t)1 << 20, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0, NULL }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.
@@ -443,6 +445,9 @@ typedef struct memfile_commit_info {
     uint8_t digest[32];
     size_t author_length; /* 0: not said */
     char author[256];    /* cut to fit */
+    size_t signature_count;
+    const uint8_t *signatures; /* 32 bytes public key, 64 bytes signature each, as the file has them:
+                                * memfile_verify checks them. Valid during the callback */
 } memfile_commit_info;
 
 /* Commits from the newest down to number 0. A non-zero return of `callback`
@@ -500,6 +505,17 @@ typedef struct memfile_finding {
     const char *message;
 } memfile_finding;
 
+/* Who signed commits, as verify found. A signature of a commit speaks of all that was
+ * committed up to it, and of nothing behind it. */
+typedef struct memfile_signer {
+    uint8_t public_key[32];
+    char public_text[MEMFILE_PUBLIC_SIZE];
+    uint64_t commits;        /* that have its signature; each was checked and is right */
+    uint64_t signed_through; /* number of the newest of them */
+    uint64_t entries;        /* in the file after that one: they are covered */
+    int covers_newest;       /* that one is the newest commit: all of the memory is covered */
+} memfile_signer;
+
 typedef struct memfile_verify_options {
     size_t struct_size;
     int quick; /* checksums and tiling of the stored bytes only; no digest is computed */
@@ -510,10 +526,14 @@ typedef struct memfile_verify_options {
     memfile_unlock unlock; /* for a sealed file; quick needs none */
     int without_key;       /* a sealed file is checked from outside: checksums, tiling, parent tags and stored
                             * digest; no entry is looked at, and none counted */
+    /* At the end, for each signer, in the order of their first commits; at most 1024 are told,
+     * and not if quick. */
+    void (*signer)(void *context, const memfile_signer *signer);
+    uint64_t wanted_commit; /* its digest is to be told; UINT64_MAX: none */
 } memfile_verify_options;
 
 #define MEMFILE_VERIFY_OPTIONS_INIT \
-    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL, {NULL, 0, NULL}, 0 }
+    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL, {NULL, 0, NULL}, 0, NULL, UINT64_MAX }
 
 typedef struct memfile_verify_result {
     uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
@@ -524,6 +544,10 @@ typedef struct memfile_verify_result {
     int outside;         /* sealed, and checked without a key: entries is 0, lost_entries not known */
     uint8_t stored_digest[32];  /* answers: is this copy intact? */
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
+    uint64_t signatures;        /* that are right (0 if quick); wrong ones are findings */
+    uint8_t memory_id[16];      /* as the header says; zero if it is not known */
+    int genesis_known, wanted_known; /* digests of commit 0 and of the wanted one follow from the entries */
+    uint8_t genesis_digest[32], wanted_digest[32]; /* zero if not known */
 } memfile_verify_result;
 
 /* Checks every byte of the file, without trusting any index or footer. OK: all is

@@ -667,6 +667,10 @@ static int check_commit(mf_verify *v, group_at_hand *h, const char **wrong)
         amiss = "the history digest is not that of the entries";
     if (amiss && !*wrong)
         *wrong = amiss;
+    if (rc == MEMFILE_OK && h->logical)
+        rc = mf_verify_signed(v, h->segment.offset, k->number, v->entries,
+                              amiss || v->memory_unknown ? NULL : k->history_digest, k->signatures,
+                              v->history_known && !amiss && !v->memory_unknown);
     if (!v->history_known || amiss || v->memory_unknown) { /* go on from what it says, so that one fault is one finding */
         mf_fold_adopt(&v->fold, k->number, k->history_digest, h->full ? &h->footer : NULL);
         v->history_known = h->full && !v->memory_unknown;
@@ -857,6 +861,7 @@ static void free_all(mf_verify *v)
     mf_verify_free_workers(v);
     mf_free(&v->mem, v->wholes);
     mf_free(&v->mem, v->named);
+    mf_free(&v->mem, v->signers);
     mf_history_cursor_free(&v->salts);
     mf_history_cursor_free(&v->commits);
     mf_buffer_free(&v->plain);
@@ -985,6 +990,9 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     if (rc == MEMFILE_OK) {
         progress(v, end);
         result->memory_unknown = v->memory_unknown;
+        if (!v->memory_unknown)
+            memcpy(result->memory_id, v->fold.memory_id, 16);
+        mf_verify_tell_signers(v);
         if (!options->quick) {
             memcpy(result->stored_digest, v->stored_digest, 32);
             memcpy(result->history_digest, v->fold.digest, 32);
