@@ -95,6 +95,42 @@ static int conclude(const char *path, const memfile_verify_result *r, const memf
     return exit_code_of(e->code);
 }
 
+static bool contains(memfile_receipt_verdict verdict)
+{
+    return verdict == MEMFILE_RECEIPT_EXACT || verdict == MEMFILE_RECEIPT_LATER;
+}
+
+/* What the receipt says of this copy, in words. */
+static void show_receipt(const char *path, memfile_receipt_verdict verdict, const memfile_verify_result *r)
+{
+    const memfile_receipt *receipt = trust_receipt();
+    unsigned long long newest = (unsigned long long)r->newest_commit, named = (unsigned long long)receipt->commit;
+    switch (verdict) {
+    case MEMFILE_RECEIPT_EXACT: printf("receipt: exactly that history, up to commit %llu\n", named); break;
+    case MEMFILE_RECEIPT_LATER:
+        printf("receipt: that history, up to commit %llu, and %llu later %s\n", named, newest - named,
+               plural(newest - named, "commit", "commits"));
+        break;
+    case MEMFILE_RECEIPT_OLDER:
+        usage_error("%s: this copy is older than the receipt: its newest commit is %llu, the receipt's %llu", path, newest,
+                    named);
+        if (r->unfinished_bytes)
+            hint("%llu unfinished %s behind that commit: newer ones may have been cut off",
+                 (unsigned long long)r->unfinished_bytes, plural(r->unfinished_bytes, "byte stands", "bytes stand"));
+        else
+            hint("the file ends cleanly behind that commit: it was rolled back, or cut off there");
+        break;
+    case MEMFILE_RECEIPT_FORKED:
+        usage_error("%s: this copy went another way: its commit %llu is not the receipt's", path, named);
+        break;
+    case MEMFILE_RECEIPT_REWRITTEN:
+        usage_error("%s: the memory has the receipt's id and another beginning: it was written anew", path);
+        break;
+    case MEMFILE_RECEIPT_OTHER: usage_error("%s: the receipt is of another memory", path); break;
+    default: usage_error("%s: damage hides what the receipt is to be compared with", path); break;
+    }
+}
+
 int run_verify(args *a)
 {
     state s = {{arg_flag(a, "json"), 0}, NULL, 0, false};
@@ -106,8 +142,10 @@ int run_verify(args *a)
         return EXIT_USAGE;
     options.quick = arg_flag(a, "quick");
     options.threads = (uint32_t)threads;
-    if (options.quick && trust_asked())
-        return usage_error("verify: --quick looks at no signature; leave it out");
+    if (options.quick && (trust_asked() || trust_receipt()))
+        return usage_error("verify: --quick computes no digest and looks at no signature; leave it out");
+    if (trust_receipt())
+        options.wanted_commit = trust_receipt()->commit;
     options.finding = findings_show;
     options.signer = keep_signer;
     options.progress = show_progress;
@@ -118,6 +156,12 @@ int run_verify(args *a)
     progress_clear();
     bool checked = rc == MEMFILE_OK || r.findings > 0;
     bool trusted = !trust_asked() || (rc == MEMFILE_OK && !s.no_memory && is_trusted(a->positional[0], &s, &r));
+    memfile_receipt_verdict verdict = MEMFILE_RECEIPT_EXACT;
+    if (trust_receipt() && checked) {
+        verdict = memfile_receipt_compare(trust_receipt(), &r);
+        if (!s.findings.json || !contains(verdict))
+            show_receipt(a->positional[0], verdict, &r);
+    }
     if (s.findings.json) {
         printf("],\"result\":");
         print_json_string(stdout, rc == MEMFILE_OK ? "sound" : memfile_strerror(rc),
@@ -137,6 +181,8 @@ int run_verify(args *a)
         }
         if (trust_asked())
             printf(",\"trusted\":%s", trusted ? "true" : "false");
+        if (trust_receipt() && checked)
+            printf(",\"receipt\":\"%s\"", memfile_receipt_word(verdict));
         puts("}");
     } else if (rc == MEMFILE_OK) {
         printf("sound: %llu bytes, %llu %s, %llu %s, %llu %s%s\n", (unsigned long long)r.file_bytes,
@@ -157,7 +203,7 @@ int run_verify(args *a)
     if (rc == MEMFILE_OK && s.no_memory) {
         usage_error("out of memory");
         code = EXIT_SYSTEM;
-    } else if (rc == MEMFILE_OK && !trusted) {
+    } else if (rc == MEMFILE_OK && (!trusted || !contains(verdict))) {
         code = EXIT_DAMAGE;
     }
     if (rc != MEMFILE_OK && !s.findings.json)

@@ -1,7 +1,7 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info verify recover compact keygen help version"
+    local verbs="init import export put get list log info receipt verify recover compact keygen help version"
     local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -17,7 +17,8 @@ _memfile_tool() {
         list) options="--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json" ;;
         log) options="--limit --json" ;;
         info) options="--json" ;;
-        verify) options="--quick --signer --signers --threads --json" ;;
+        receipt) options="--json" ;;
+        verify) options="--quick --receipt --signer --signers --threads --json" ;;
         recover) options="--threads --json" files=2 ;;
         compact) options="--output --level --threads --wait --json" ;;
         keygen) options="--sign --passphrase --passphrase-file --passphrase-fd --json" ;;

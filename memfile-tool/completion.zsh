@@ -4,7 +4,7 @@ local -a verbs options kinds flags
 local option= word=
 integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
-  put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds'
+  put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds' receipt:'print a line that names the history'
   verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
 kinds=(note message event fact preference identity instruction constraint decision approval task action summary
   document entity relation checkpoint)
@@ -22,7 +22,8 @@ case $words[2] in
   list) options=(--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json) ;;
   log) options=(--limit --json) ;;
   info) options=(--json) ;;
-  verify) options=(--quick --signer --signers --threads --json) ;;
+  receipt) options=(--json) ;;
+  verify) options=(--quick --receipt --signer --signers --threads --json) ;;
   recover) options=(--threads --json) files=2 ;;
   compact) options=(--output --level --threads --wait --json) ;;
   keygen) options=(--sign --passphrase --passphrase-file --passphrase-fd --json) ;;

@@ -79,6 +79,7 @@ static const option log_options[] = {{"limit", "N", "At most so many", false},
                                      END};
 static const option verify_options[] = {
     {"quick", NULL, "Checksums of stored bytes only", false},
+    {"receipt", "LINE", "Demand that this copy contains the history of this receipt, or of @FILE", false},
     {"signer", "PUBLIC", "Demand that this signer covers the newest commit; may be repeated: one of them", true},
     {"signers", "FILE", "The same with public keys from a file, one a line", false},
     THREADS("Threads"),
@@ -123,11 +124,18 @@ const verb verbs[] = {
      1, run_log, true},
     {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1,
      1, run_info, true},
+    {"receipt", "FILE", "Print a line that names the history",
+     "Keep it elsewhere: verify --receipt tells later whether a copy still contains that history,\n"
+     "also when newest commits were cut off, or all was written anew.\n\n"
+     "Example:\n  memfile-tool receipt agent.memfile > agent.receipt\n",
+     json_only, 1, 1, run_receipt, true},
     {"verify", "FILE", "Check every byte",
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
      "unfinished. Signatures are checked, too: a signature of a commit covers all up to it, and\n"
-     "nothing behind it. With --signer also 3 when the newest commit is not covered by one of them.\n\n"
-     "Example:\n  memfile-tool verify agent.memfile\n",
+     "nothing behind it. With --signer also 3 when the newest commit is not covered by one of them,\n"
+     "with --receipt when this copy does not contain the history of the receipt.\n\n"
+     "Examples:\n  memfile-tool verify agent.memfile\n"
+     "  memfile-tool verify agent.memfile --receipt @agent.receipt\n",
      verify_options, 1, 1, run_verify, true},
     {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"

@@ -147,10 +147,11 @@ const char *secret_passphrase(size_t *length);
 const memfile_key *secret_identity(void); /* a recipient's */
 const memfile_key *secret_signer(void);
 
-/* ---- trust (trust.c): --signer and --signers, read by main before the sandbox; EXIT_USAGE or EXIT_SYSTEM
+/* ---- trust (trust.c): --signer, --signers and --receipt, read by main before the sandbox; EXIT_USAGE or EXIT_SYSTEM
  * with a message */
 int trust_load(const args *a);
 bool trust_asked(void); /* was any signer named? */
+const memfile_receipt *trust_receipt(void); /* NULL: none was given */
 bool trust_has(const uint8_t public_key[32]);
 
 /* sandbox.c: gives up all but reading the file at `path`; says which walls the kernel had. */
@@ -174,6 +175,7 @@ int run_get(struct args *a);
 int run_list(struct args *a);
 int run_log(struct args *a);
 int run_info(struct args *a);
+int run_receipt(struct args *a);
 int run_recover(struct args *a);
 int run_verify(struct args *a);
 int run_compact(struct args *a);

@@ -951,7 +951,13 @@ static int do_log(world *w)
     TRY(w, memfile_find_commit(w->mf, name, &number));
     if (number != info.commits - 1)
         wrong(w, "find_commit gave %llu", (unsigned long long)number);
-    return MEMFILE_OK;
+    memfile_receipt receipt;
+    const memfile_receipt none = {0};
+    rc = note(w, "memfile_receipt_take", memfile_receipt_take(w->mf, &receipt));
+    if (rc == MEMFILE_OK ? receipt.commit != number || memcmp(receipt.genesis_digest, none.genesis_digest, 32) == 0
+                         : memcmp(&receipt, &none, sizeof none) != 0)
+        wrong(w, "a receipt of another commit");
+    return rc;
 }
 
 static int do_memory(world *w)

@@ -1,9 +1,11 @@
 """memfile-tool: keys, passphrases, signatures, receipts and proofs, as scripts and people use them."""
 import fcntl
+import hashlib
 import json
 import os
 import pty
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -218,6 +220,83 @@ class Signatures(Folder):
     def test_a_key_that_others_can_read_is_warned_of(self):
         os.chmod(self.key, 0o644)
         self.assertIn(b"others can read the key", run("init", self.file, "--sign-with", self.key).stderr)
+
+
+class Receipts(Folder):
+    """What a line that was kept elsewhere says of a copy."""
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("a.memfile")
+        self.copy = self.path("b.memfile")
+        run("init", self.file)
+        for text in ("Tea.", "More."):
+            run("put", self.file, text)
+
+    def receipt(self, path=None):
+        return run("receipt", path or self.file).stdout.decode()
+
+    def verify(self, path, line, word, code, said=None):
+        p = run("verify", path, "--receipt", line, "--json", code=code)
+        self.assertEqual(json.loads(p.stdout)["receipt"], word)
+        p = run("verify", path, "--receipt", line, code=code)
+        if said:
+            self.assertIn(said, (p.stdout if code == 0 else p.stderr).decode())
+        return p
+
+    def test_words_and_exit_codes(self):
+        line = self.receipt()
+        self.assertRegex(line, r"^memfile-receipt-1 [0-9a-f]{32} 2 2 [0-9a-f]{64} [0-9a-f]{64} [0-9a-f]{8}\n$")
+        shutil.copy(self.file, self.copy)
+        self.verify(self.file, line, "exact", 0, "receipt: exactly that history, up to commit 2\n")
+        run("put", self.file, "Later.")
+        self.verify(self.file, line, "later", 0, "receipt: that history, up to commit 2, and 1 later commit\n")
+        newer = self.receipt()
+        p = self.verify(self.copy, newer, "older", 3, "older than the receipt: its newest commit is 2, the receipt's 3")
+        self.assertIn("ends cleanly", p.stderr.decode())
+        with open(self.file, "rb") as f:
+            torn = f.read()[:-3]
+        p = self.verify(self.path("t.memfile", torn), newer, "older", 3)
+        self.assertIn("may have been cut off", p.stderr.decode())
+        run("put", self.copy, "Other.")
+        self.verify(self.copy, newer, "forked", 3, "another way: its commit 3 is not the receipt's")
+        run("init", self.path("c.memfile"))
+        self.verify(self.path("c.memfile"), newer, "other-memory", 3, "of another memory")
+        run("compact", self.file)
+        self.verify(self.file, line, "later", 0)
+        self.verify(self.file, newer, "exact", 0)
+
+    def test_a_memory_that_was_written_anew_is_told(self):
+        parts = self.receipt().split()
+        parts[5] = "0" * 64
+        before = " ".join(parts[:6])
+        check = hashlib.blake2b(before.encode(), digest_size=32, person=b"memfile1.receipt").hexdigest()[:8]
+        self.verify(self.file, f"{before} {check}", "rewritten", 3, "it was written anew")
+
+    def test_damage_is_said_beside_the_receipt(self):
+        line = self.receipt()
+        with open(self.file, "r+b") as f:
+            f.seek(-60, os.SEEK_END)
+            byte = f.read(1)
+            f.seek(-60, os.SEEK_END)
+            f.write(bytes([byte[0] ^ 1]))
+        p = run("verify", self.file, "--receipt", line, "--json", code=3)
+        self.assertIn(json.loads(p.stdout)["receipt"], ("older", "unknown"))
+        self.assertEqual(json.loads(p.stdout)["result"], "damaged")
+
+    def test_a_receipt_comes_from_a_file_too(self):
+        path = self.path("r", self.receipt().encode())
+        self.verify(self.file, "@" + path, "exact", 0)
+        run("verify", self.file, "--receipt", "@" + self.path("absent"), code=7)
+        run("verify", self.file, "--receipt", "@" + self.path("long", b"x" * 70000), code=2)
+
+    def test_typing_errors_are_told(self):
+        line = self.receipt().strip()
+        for wrong in (line[:-1], line.replace(" 2 ", " 3 ", 1), "", "memfile-receipt-2" + line[17:]):
+            self.assertIn(b"not a receipt", run("verify", self.file, "--receipt", wrong, code=2).stderr)
+        self.assertIn(b"--quick", run("verify", self.file, "--quick", "--receipt", line, code=2).stderr)
+        result = json.loads(run("receipt", self.file, "--json").stdout)
+        self.assertEqual(result, {"receipt": line, "commit": 2, "entries": 2})
+        run("receipt", self.path("absent"), code=1)
 
 
 if __name__ == "__main__":

@@ -546,6 +546,7 @@ typedef struct memfile_verify_result {
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
     uint64_t signatures;        /* that are right (0 if quick); wrong ones are findings */
     uint8_t memory_id[16];      /* as the header says; zero if it is not known */
+    uint64_t newest_commit;     /* number of the newest sound one */
     int genesis_known, wanted_known; /* digests of commit 0 and of the wanted one follow from the entries */
     uint8_t genesis_digest[32], wanted_digest[32]; /* zero if not known */
 } memfile_verify_result;
@@ -555,6 +556,42 @@ typedef struct memfile_verify_result {
  * DAMAGED: findings tell where. Other errors: it could not be checked. */
 MEMFILE_API int memfile_verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
                                memfile_error *error);
+
+/* What names a history, to be kept elsewhere: later it shows whether a copy still has it. */
+typedef struct memfile_receipt {
+    uint8_t memory_id[16];
+    uint64_t commit, entries;   /* the newest commit, and entries in the file then */
+    uint8_t history_digest[32]; /* its */
+    uint8_t genesis_digest[32]; /* of commit 0 */
+} memfile_receipt;
+
+#define MEMFILE_RECEIPT_SIZE 240 /* bytes of a receipt as text, with its NUL, at most */
+
+/* The receipt of the handle's snapshot, as its newest commit says it: verify first if in
+ * doubt. DAMAGED: the first commit cannot be read. */
+MEMFILE_API int memfile_receipt_take(memfile *mf, memfile_receipt *out);
+
+/* As one line without line feed, NUL-terminated. */
+MEMFILE_API void memfile_receipt_print(const memfile_receipt *receipt, char out[MEMFILE_RECEIPT_SIZE]);
+/* And back. INVALID: no receipt, or a letter of it was changed. */
+MEMFILE_API int memfile_receipt_parse(const char *text, size_t length, memfile_receipt *out, memfile_error *error);
+
+/* What a receipt says of a copy. The first two contain its history. */
+typedef enum memfile_receipt_verdict {
+    MEMFILE_RECEIPT_EXACT = 0,    /* that very history */
+    MEMFILE_RECEIPT_LATER = 1,    /* it, and later commits */
+    MEMFILE_RECEIPT_OLDER = 2,    /* the newest commit is before the receipt's: rolled back, or cut off */
+    MEMFILE_RECEIPT_FORKED = 3,   /* the same beginning, but another commit of that number */
+    MEMFILE_RECEIPT_REWRITTEN = 4, /* the same memory's id, another beginning */
+    MEMFILE_RECEIPT_OTHER = 5,    /* another memory */
+    MEMFILE_RECEIPT_UNKNOWN = 6   /* damage hides what is to be compared, or verify was quick */
+} memfile_receipt_verdict;
+
+/* result: of a memfile_verify whose wanted_commit was receipt->commit. */
+MEMFILE_API memfile_receipt_verdict memfile_receipt_compare(const memfile_receipt *receipt,
+                                                            const memfile_verify_result *result);
+/* The word of SPEC 20.13. Static string. */
+MEMFILE_API const char *memfile_receipt_word(memfile_receipt_verdict verdict);
 
 typedef struct memfile_recover_options {
     size_t struct_size;

@@ -990,8 +990,10 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     if (rc == MEMFILE_OK) {
         progress(v, end);
         result->memory_unknown = v->memory_unknown;
-        if (!v->memory_unknown)
+        bool made = listener && listener->header_made; /* then only the genesis proves it */
+        if (!v->memory_unknown && (!made || result->genesis_known))
             memcpy(result->memory_id, v->fold.memory_id, 16);
+        result->newest_commit = v->number;
         mf_verify_tell_signers(v);
         if (!options->quick) {
             memcpy(result->stored_digest, v->stored_digest, 32);
