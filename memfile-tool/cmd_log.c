@@ -25,7 +25,13 @@ static int show(void *context, const memfile_commit_info *c)
             print_json_string(stdout, c->author, c->author_length);
         else
             fputs("null", stdout);
-        puts("}");
+        fputs(",\"signers\":[", stdout);
+        for (size_t i = 0; i < c->signature_count; i++) {
+            char name[MEMFILE_PUBLIC_SIZE];
+            memfile_public_print(MEMFILE_SIGNER, c->signatures + i * 96, name);
+            printf("%s\"%s\"", i ? "," : "", name);
+        }
+        puts("]}");
     } else {
         printf("%8llu  ", (unsigned long long)c->number);
         if (c->has_digest)
@@ -35,10 +41,12 @@ static int show(void *context, const memfile_commit_info *c)
         fputs("  ", stdout);
         print_time_us(stdout, c->time_us);
         printf("  %8llu %s", (unsigned long long)c->entry_count, plural(c->entry_count, "entry", "entries"));
-        if (c->author_length) {
+        if (c->author_length || c->signature_count)
             fputs(c->entry_count == 1 ? "    " : "  ", stdout);
+        if (c->author_length)
             print_line(stdout, c->author, c->author_length, 0);
-        }
+        if (c->signature_count)
+            fputs(c->author_length ? "  signed" : "signed", stdout);
         putchar('\n');
     }
     return output_failed() ? MEMFILE_DONE : MEMFILE_OK;

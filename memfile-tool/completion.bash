@@ -1,7 +1,7 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info verify recover compact keygen help version"
+    local verbs="init import export put get list log info receipt verify recover compact keygen help version"
     local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -9,15 +9,16 @@ _memfile_tool() {
         return
     fi
     case $verb in
-        init) options="--author --json" ;;
-        import) options="--batch --threads --wait --author --json" files=2 ;;
+        init) options="--author --sign-with --sign-passphrase-file --json" ;;
+        import) options="--batch --threads --wait --author --sign-with --sign-passphrase-file --json" files=2 ;;
         export) options="--json" ;;
-        put) options="--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --json" ;;
+        put) options="--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --sign-with --sign-passphrase-file --json" ;;
         get) options="--json --as-of" ;;
         list) options="--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json" ;;
         log) options="--limit --json" ;;
         info) options="--json" ;;
-        verify) options="--quick --threads --json" ;;
+        receipt) options="--json" ;;
+        verify) options="--quick --receipt --signer --signers --threads --json" ;;
         recover) options="--threads --json" files=2 ;;
         compact) options="--output --level --threads --wait --json" ;;
         keygen) options="--sign --passphrase --passphrase-file --passphrase-fd --json" ;;
@@ -36,7 +37,7 @@ _memfile_tool() {
     if [[ $prev == --* && $flags != *" $prev "* ]]; then
         case $prev in
             --kind) mapfile -t COMPREPLY < <(compgen -P "$before" -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur") ;;
-            --output|--passphrase-file) _memfile_tool_files ;;
+            --output|--passphrase-file|--sign-with|--sign-passphrase-file|--signers) _memfile_tool_files ;;
         esac
         return
     fi

@@ -4,7 +4,7 @@ local -a verbs options kinds flags
 local option= word=
 integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
-  put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds'
+  put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds' receipt:'print a line that names the history'
   verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
 kinds=(note message event fact preference identity instruction constraint decision approval task action summary
   document entity relation checkpoint)
@@ -14,15 +14,16 @@ if (( CURRENT == 2 )); then
   return
 fi
 case $words[2] in
-  init) options=(--author --json) ;;
-  import) options=(--batch --threads --wait --author --json) files=2 ;;
+  init) options=(--author --sign-with --sign-passphrase-file --json) ;;
+  import) options=(--batch --threads --wait --author --sign-with --sign-passphrase-file --json) files=2 ;;
   export) options=(--json) ;;
-  put) options=(--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --json) ;;
+  put) options=(--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --sign-with --sign-passphrase-file --json) ;;
   get) options=(--json --as-of) ;;
   list) options=(--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json) ;;
   log) options=(--limit --json) ;;
   info) options=(--json) ;;
-  verify) options=(--quick --threads --json) ;;
+  receipt) options=(--json) ;;
+  verify) options=(--quick --receipt --signer --signers --threads --json) ;;
   recover) options=(--threads --json) files=2 ;;
   compact) options=(--output --level --threads --wait --json) ;;
   keygen) options=(--sign --passphrase --passphrase-file --passphrase-fd --json) ;;
@@ -37,7 +38,7 @@ elif [[ $words[CURRENT-1] == --* && $words[CURRENT-1] != *=* && ${flags[(Ie)$wor
 fi
 case $option in
   --kind) compadd -- $kinds; return ;;
-  --output|--passphrase-file) _files; return ;;
+  --output|--passphrase-file|--sign-with|--sign-passphrase-file|--signers) _files; return ;;
   ?*) return 1 ;; # values that only the user knows
 esac
 if [[ $PREFIX == -* ]]; then

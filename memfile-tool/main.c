@@ -9,6 +9,9 @@
 #define AS_JSON {"json", NULL, "Print JSON", false}
 #define END {NULL, NULL, NULL, false}
 #define AUTHOR {"author", "NAME", "Who commits, noted in the log", false}
+#define SIGN                                                                                                           \
+    {"sign-with", "KEYFILE", "Sign what is committed with this key (memfile-tool keygen --sign)", false},              \
+        {"sign-passphrase-file", "FILE", "Passphrase of that key; without it the terminal asks", false}
 #define THREADS(what) {"threads", "N", what " (1 to 64, default 2)", false}
 #define WAIT {"wait", "SECONDS", "How long to wait for another writer (default 10)", false}
 #define AS_OF {"as-of", "COMMIT", "As of a commit: its number or the beginning of its digest", false}
@@ -20,7 +23,7 @@
 
 static const option no_options[] = {END};
 static const option json_only[] = {AS_JSON, END};
-static const option init_options[] = {AUTHOR, AS_JSON, END};
+static const option init_options[] = {AUTHOR, SIGN, AS_JSON, END};
 static const option keygen_options[] = {
     {"sign", NULL, "A key that signs commits; without it one that opens sealed files", false},
     PASSPHRASE("Lock the key under a passphrase"),
@@ -31,6 +34,7 @@ static const option import_options[] = {
     THREADS("Threads that compress"),
     WAIT,
     AUTHOR,
+    SIGN,
     AS_JSON,
     END};
 static const option export_options[] = {{"json", NULL, "Changes nothing: the output is JSON Lines anyway", false}, END};
@@ -54,6 +58,7 @@ static const option put_options[] = {
     {"media-type", "TYPE", "Media type of the input, like image/png", false},
     WAIT,
     AUTHOR,
+    SIGN,
     AS_JSON,
     END};
 static const option get_options[] = {{"json", NULL, "Print the whole entry as JSON", false}, AS_OF, END};
@@ -72,10 +77,14 @@ static const option list_options[] = {{"kind", "KIND", "Only this kind", false},
 static const option log_options[] = {{"limit", "N", "At most so many", false},
                                      {"json", NULL, "Print JSON Lines", false},
                                      END};
-static const option verify_options[] = {{"quick", NULL, "Checksums of stored bytes only", false},
-                                        THREADS("Threads"),
-                                        AS_JSON,
-                                        END};
+static const option verify_options[] = {
+    {"quick", NULL, "Checksums of stored bytes only", false},
+    {"receipt", "LINE", "Demand that this copy contains the history of this receipt, or of @FILE", false},
+    {"signer", "PUBLIC", "Demand that this signer covers the newest commit; may be repeated: one of them", true},
+    {"signers", "FILE", "The same with public keys from a file, one a line", false},
+    THREADS("Threads"),
+    AS_JSON,
+    END};
 static const option recover_options[] = {THREADS("Threads"), AS_JSON, END};
 static const option compact_options[] = {
     {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
@@ -115,9 +124,18 @@ const verb verbs[] = {
      1, run_log, true},
     {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1,
      1, run_info, true},
+    {"receipt", "FILE", "Print a line that names the history",
+     "Keep it elsewhere: verify --receipt tells later whether a copy still contains that history,\n"
+     "also when newest commits were cut off, or all was written anew.\n\n"
+     "Example:\n  memfile-tool receipt agent.memfile > agent.receipt\n",
+     json_only, 1, 1, run_receipt, true},
     {"verify", "FILE", "Check every byte",
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
-     "unfinished.\n\nExample:\n  memfile-tool verify agent.memfile\n",
+     "unfinished. Signatures are checked, too: a signature of a commit covers all up to it, and\n"
+     "nothing behind it. With --signer also 3 when the newest commit is not covered by one of them,\n"
+     "with --receipt when this copy does not contain the history of the receipt.\n\n"
+     "Examples:\n  memfile-tool verify agent.memfile\n"
+     "  memfile-tool verify agent.memfile --receipt @agent.receipt\n",
      verify_options, 1, 1, run_verify, true},
     {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
@@ -227,6 +245,8 @@ int main(int argc, char **argv)
         return finish_output(EXIT_DONE);
     }
     rc = secrets_load(&a, v->run == run_keygen);
+    if (rc == EXIT_DONE)
+        rc = trust_load(&a);
     if (rc != EXIT_DONE)
         return rc;
 #ifndef MEMFILE_SANITIZE /* a leak check at exit reads /proc and stops threads */

@@ -43,6 +43,7 @@ bool write_options(const args *a, memfile_options *out)
     out->threads = (uint32_t)threads;
     out->lock_timeout_ms = (uint32_t)wait * 1000;
     out->author = author;
+    out->signer = secret_signer();
     return true;
 }
 

@@ -130,7 +130,7 @@ void progress_clear(void);
 
 /* ---- opening */
 int open_memfile(const char *path, memfile_mode mode, memfile_options *options, memfile **out);
-/* The options --wait, --threads and --author of verbs that write, where given. */
+/* The options --wait, --threads, --author and --sign-with of verbs that write, where given. */
 bool write_options(const args *a, memfile_options *out);
 /* a/b/c to names in `storage`; 0 when there is none, or more than 32 */
 size_t split_scope(const char *scope, const char *names[32], char *storage, size_t size);
@@ -146,6 +146,13 @@ void secrets_wipe(void);
 const char *secret_passphrase(size_t *length);
 const memfile_key *secret_identity(void); /* a recipient's */
 const memfile_key *secret_signer(void);
+
+/* ---- trust (trust.c): --signer, --signers and --receipt, read by main before the sandbox; EXIT_USAGE or EXIT_SYSTEM
+ * with a message */
+int trust_load(const args *a);
+bool trust_asked(void); /* was any signer named? */
+const memfile_receipt *trust_receipt(void); /* NULL: none was given */
+bool trust_has(const uint8_t public_key[32]);
 
 /* sandbox.c: gives up all but reading the file at `path`; says which walls the kernel had. */
 #define SANDBOX_FILES 1u /* Landlock */
@@ -168,6 +175,7 @@ int run_get(struct args *a);
 int run_list(struct args *a);
 int run_log(struct args *a);
 int run_info(struct args *a);
+int run_receipt(struct args *a);
 int run_recover(struct args *a);
 int run_verify(struct args *a);
 int run_compact(struct args *a);

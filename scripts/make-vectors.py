@@ -668,7 +668,19 @@ def commits():
     good("author-extra", "An author, and Extra with an integer key from 10 and a text key.",
          three(author="Ann", extra=pair(10, "ten") + pair("note", [1, 2])))
     good("author-empty", "An author of 0 bytes is not an unknown one.", three(author=""))
-    good("signature", "A signature; who has no key does not look at it.", three(signatures=[bytes(96), bytes(range(96))]), "20.9")
+    seed = bytes(range(32))
+    good("signature", "A signature.", three(signatures=[seed]), "20.9")
+    good("signatures", "The signatures of three signers, one of them twice.",
+         three(signatures=[seed, bytes(32), seed, bytes(range(1, 33))]), "20.9")
+    right = three().signature(seed, three().log[2].digest, 2)
+    for name, entry, words in (
+            ("key", bytes(32) + right[32:], "A signature under the key of nobody."),
+            ("digest", three().signature(seed, three().log[1].digest, 2), "A signature over the digest of the commit before."),
+            ("number", three().signature(seed, three().log[2].digest, 3), "A signature for another number."),
+            ("memory", File(memory=bytes(16)).signature(seed, three().log[2].digest, 2), "A signature for another memory."),
+            ("s-plus-l", right[:64] + (int.from_bytes(right[64:], "little") + ed25519.L).to_bytes(32, "little"),
+             "A signature whose second half is not below the group's order.")):
+        bad("signature-" + name, words + " The entries do not depend on it.", signatures=[entry], spec="20.9")
     good("order-above-time", "The clock went backwards: order goes on from the parent's.", three(time=1_600_000_000_000_000))
     good("time-negative", "A clock before 1970.", three(time=-5))
     good("time-extreme", "The least and, behind it, the clock of now.", three(time=-(1 << 63)))
@@ -684,8 +696,8 @@ def commits():
     f.maintenance()
     good("maintenance", "A commit without LOGICAL brings an index and no entries.", f, "9.2")
     f = three()
-    f.maintenance(signatures=[bytes(96)])
-    good("signature-later", "A signature in a later commit that is not LOGICAL.", f, "20.9")
+    f.maintenance(signatures=[f.signature(seed, f.log[-1].digest, 3)])
+    bad("signature-later", "A signature in a commit that is not LOGICAL.", f=f, spec="9.2")
     f = File()
     f.commit()
     for i in range(66):
@@ -1163,7 +1175,7 @@ def old_file(first=None, second=None):
     if second:
         f.clock = clock + 1_800_000_000_000_000
     f.commit([note("b", "The second."), note("c", "The third.", key="k")], author="Bob", extra=pair("n", 1))
-    f.commit([note("a", "A newer first.")], time=1_600_000_000_000_000, signatures=[bytes(96)])
+    f.commit([note("a", "A newer first.")], time=1_600_000_000_000_000, signatures=[bytes(range(32))])
     f.commit([note("d", "Of another handle.", key="k")], new_salt=bytes(range(0x80, 0x90)))
     return f
 

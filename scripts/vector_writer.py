@@ -11,6 +11,7 @@ import base64
 import hashlib
 import struct
 
+import ed25519
 import xxhash
 
 MAGIC = bytes.fromhex("AB6D656D66696C650D0A1A0A")
@@ -682,6 +683,11 @@ class File:
                 at += 1 << bit
         return out
 
+    def signature(self, seed, digest, number):
+        """20.9: an entry of Signatures."""
+        message = b"memfile1.signature" + self.memory + digest + u64(number)
+        return ed25519.public(seed) + ed25519.sign(seed, message)
+
     # 9. Commit
 
     def commit(self, entries=None, full=None, change=None, time=None, order=None, parents=None, author=None,
@@ -719,9 +725,10 @@ class File:
         self.salt_next = first_salt + len(members)
         parents_digests = sorted(self.log[n].digest for n in parent_numbers)
         right = self.digest(parent_numbers, leaves, time, order, author, extra, digest)
+        signatures = [s if len(s) == 96 else self.signature(s, right, number) for s in signatures or []]
         row = Logged(digest=right, order=order, time=time, parents=parent_numbers, entries=len(members), author=author,
                      extra=extra, salt_index=first_salt, salt=self.salt if carries else None,
-                     given=parents is not None, leaves=leaves, signatures=signatures or [], after=before + len(members))
+                     given=parents is not None, leaves=leaves, signatures=signatures, after=before + len(members))
         indexed_commits = 0
         if full and number:
             known = [(n, c.after) for n, c in enumerate(self.log)] + ([] if entries else [(number, row.after)])

@@ -77,7 +77,7 @@ manual = (root / "memfile-tool/memfile-tool.1").read_text().replace("\\-", "-")
 bash = (root / "memfile-tool/completion.bash").read_text()
 zsh = (root / "memfile-tool/completion.zsh").read_text()
 overview = subprocess.run([tool, "help"], capture_output=True, text=True, check=True).stdout
-verbs = re.findall(r"\n  ([a-z]+) ", overview)
+verbs = re.findall(r"\n  ([a-z-]+) ", overview)
 if len(verbs) < 12:
     bad.append("help lists too few verbs")
 for verb in verbs:

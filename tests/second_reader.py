@@ -31,9 +31,13 @@ import re
 import struct
 import sys
 from array import array
+from pathlib import Path
 
 import xxhash
 import zstandard
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
+import ed25519  # noqa: E402
 
 # Limits (4.1, 6.2, 7, 10, 14.2, 19)
 MAX_BODY = 1 << 20
@@ -976,7 +980,7 @@ class Commit:
             require(cur.left() == 0, "commit head is too long")
             require(segment.raw_length == 0, "commit with content that is not INLINE")
         if not flags & C_LOGICAL:                                                  # 9.2
-            require(self.entry_count == 0 and flags & C_ORDER, "commit that is not LOGICAL")
+            require(self.entry_count == 0 and flags & C_ORDER and not self.signatures, "commit that is not LOGICAL")
         self.group_start = self.offset - self.group_length
         require(self.group_start >= HEADER_LENGTH, "Group_Length")
 
@@ -1825,6 +1829,9 @@ class Log:
             pairs.append(b"\x09" + cbor_text(commit.author))
         count = len(pairs) + len(read_pairs(commit.extra))
         digest = blake(b"memfile1.commit", cbor_head(5, count), *pairs, commit.extra)
+        for entry in commit.signatures:                                            # 20.9
+            message = b"memfile1.signature" + self.memory_id + digest + number.to_bytes(8, "little")
+            require(ed25519.valid(entry[32:], entry[:32], message), "signature")
 
         self.digests.append(digest)
         self.orders.append(commit.order)

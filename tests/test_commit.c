@@ -47,8 +47,9 @@ static void commits_come_back(void **state)
         mf_buffer_init(&b, &mf_mem_default);
         mf_commit_encode(&b, &k);
         int rc = mf_commit_decode(&back, mf_slice_of(b.data, b.length), &read, &mf_mem_default, 100000, &e);
-        /* SPEC 9.2: nothing to be inline, or salted; no parents, author, extra of its own */
-        if (!logical && (flags & (MF_COMMIT_INLINE | MF_COMMIT_SALT | MF_COMMIT_PARENTS | MF_COMMIT_AUTHOR | MF_COMMIT_EXTRA))) {
+        /* SPEC 9.2: nothing to be inline, or salted; no parents, author, extra, signatures of its own */
+        if (!logical && (flags & (MF_COMMIT_INLINE | MF_COMMIT_SALT | MF_COMMIT_PARENTS | MF_COMMIT_AUTHOR | MF_COMMIT_EXTRA |
+                                 MF_COMMIT_SIGNATURES))) {
             assert_int_equal(rc, MEMFILE_E_DAMAGED);
             mf_buffer_free(&b);
             continue;

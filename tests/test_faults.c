@@ -424,12 +424,15 @@ static int commit(world *w)
     return rc;
 }
 
+static memfile_key *signer; /* of all that is written */
+
 static int open_as(world *w, memfile_mode mode, unsigned threads, memfile_strictness strictness)
 {
     memfile_options o = MEMFILE_OPTIONS_INIT;
     o.threads = threads;
     o.lock_timeout_ms = 3;
     o.author = "Ann";
+    o.signer = signer;
     o.strictness = strictness;
     int rc = memfile_open(w->path, mode, &o, &w->mf, &w->error);
     if (rc != MEMFILE_OK) {
@@ -948,7 +951,13 @@ static int do_log(world *w)
     TRY(w, memfile_find_commit(w->mf, name, &number));
     if (number != info.commits - 1)
         wrong(w, "find_commit gave %llu", (unsigned long long)number);
-    return MEMFILE_OK;
+    memfile_receipt receipt;
+    const memfile_receipt none = {0};
+    rc = note(w, "memfile_receipt_take", memfile_receipt_take(w->mf, &receipt));
+    if (rc == MEMFILE_OK ? receipt.commit != number || memcmp(receipt.genesis_digest, none.genesis_digest, 32) == 0
+                         : memcmp(&receipt, &none, sizeof none) != 0)
+        wrong(w, "a receipt of another commit");
+    return rc;
 }
 
 static int do_memory(world *w)
@@ -986,6 +995,12 @@ static void count_finding(void *context, const memfile_finding *f)
     ++*(long *)context;
 }
 
+/* Signers count as findings do, by their commits. */
+static void count_signer(void *context, const memfile_signer *s)
+{
+    *(long *)context += 1000000 * (long)s->commits;
+}
+
 static int verify(world *w, const char *name, int quick, unsigned threads)
 {
     seen *s = memory_of(name), now = {.known = true};
@@ -993,6 +1008,7 @@ static int verify(world *w, const char *name, int quick, unsigned threads)
     o.quick = quick;
     o.threads = threads;
     o.finding = count_finding;
+    o.signer = count_signer;
     o.context = &now.findings;
     w->step = "memfile_verify";
     now.rc = memfile_verify(w->path, &o, &now.verify, &w->error);
@@ -1700,6 +1716,7 @@ int main(int argc, char **argv)
 #endif
     snprintf(folder, sizeof folder, "/tmp/memfile-faults-XXXXXX");
     must(mkdtemp(folder) != NULL, "a folder");
+    must(memfile_key_generate(MEMFILE_SIGNER, &signer, NULL) == MEMFILE_OK, "a key");
     snprintf(path, sizeof path, "%s/file", folder);
     snprintf(other, sizeof other, "%s/other", folder);
     for (int k = 0; k < BASES; k++)
@@ -1715,6 +1732,7 @@ int main(int argc, char **argv)
         }
     unlink(path);
     unlink(other);
+    memfile_key_free(signer);
     rmdir(folder);
     for (int k = 0; k < BASES; k++)
         free(bases[k].bytes);

@@ -242,7 +242,7 @@ class Tool(unittest.TestCase):
 
     def test_options_that_do_not_repeat_are_refused_twice(self):
         seen = 0
-        for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
+        for verb in re.findall(r"\n  ([a-z-]+) ", run("help").stdout.decode()):
             for name, value, text in re.findall(r"\n  --([a-z-]+)( [A-Z=]+)? +(.*)", run(verb, "--help").stdout.decode()):
                 one = [f"--{name}"] + ([value.strip()] if value else [])
                 arguments = ["f", "x"][:2 if verb in ("get", "import", "put") else 0 if verb == "version" else 1]
@@ -717,7 +717,7 @@ class Tool(unittest.TestCase):
     def test_the_examples_of_help_and_manual(self):
         self.a_folder_like_the_project()
         commands = ["PATH=$PWD/build:$PATH"]
-        for verb in re.findall(r"\n  ([a-z]+) ", run("help").stdout.decode()):
+        for verb in re.findall(r"\n  ([a-z-]+) ", run("help").stdout.decode()):
             commands += re.findall(r"^  (memfile-tool .*)$", run(verb, "--help").stdout.decode(), re.M)
         self.assertGreater(len(commands), 10)
         self.run_in_a_shell(commands)

@@ -1,8 +1,11 @@
 """memfile-tool: keys, passphrases, signatures, receipts and proofs, as scripts and people use them."""
 import fcntl
+import hashlib
+import json
 import os
 import pty
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -43,7 +46,7 @@ def at_a_terminal(*args, answers, **more):
     return p.returncode, shown, out, err, echo
 
 
-class Keys(unittest.TestCase):
+class Folder(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.key = os.path.join(self.folder.name, "k")
@@ -62,6 +65,8 @@ class Keys(unittest.TestCase):
         with open(self.path(name), "rb") as f:
             return f.read().decode()
 
+
+class Keys(Folder):
     def test_keygen_makes_a_file_for_its_owner_alone(self):
         for option, letter in (((), "r"), (("--sign",), "s")):
             path = self.path("k" + letter)
@@ -130,6 +135,168 @@ class Keys(unittest.TestCase):
         p = run("keygen", self.key, "--passphrase", code=5, start_new_session=True)
         self.assertIn(b"no terminal", p.stderr)
         self.assertIn(b"--passphrase-file", p.stderr)
+
+
+class Signatures(Folder):
+    """Who signed what."""
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("a.memfile")
+        self.public = run("keygen", "--sign", self.key).stdout.decode().strip()
+        self.other = run("keygen", "--sign", self.path("other")).stdout.decode().strip()
+
+    def verify(self, *options, code=0):
+        p = run("verify", self.file, "--json", *options, code=code)
+        return json.loads(p.stdout), p.stderr.decode()
+
+    def test_all_verbs_that_write_sign(self):
+        run("init", self.file, "--sign-with", self.key)
+        run("put", self.file, "Tea.", "--sign-with", self.key)
+        run("import", self.file, "-", "--batch", "1", "--sign-with", self.key, stdin=b'{"text":"a"}\n{"text":"b"}\n')
+        result, _ = self.verify()
+        self.assertEqual((result["signatures"], result["signers"]), (4, [
+            {"public_key": self.public, "commits": 4, "signed_through": 3, "entries": 3, "covers_newest": True}]))
+        for line in run("log", self.file).stdout.decode().splitlines():
+            self.assertTrue(line.endswith("  signed"), line)
+        run("put", self.file, "Late.", "--author", "Ann")
+        log = [json.loads(x) for x in run("log", self.file, "--json").stdout.splitlines()]
+        self.assertEqual([c["signers"] for c in log], [[]] + [[self.public]] * 4)
+        self.assertTrue(run("log", self.file, "--limit", "1").stdout.decode().endswith("entry    Ann\n"))
+
+    def test_a_trusted_signer_must_cover_the_newest_commit(self):
+        run("init", self.file, "--sign-with", self.key)
+        run("put", self.file, "Tea.", "--sign-with", self.key)
+        self.assertTrue(self.verify("--signer", self.public)[0]["trusted"])
+        self.assertTrue(self.verify("--signer", self.other, "--signer", self.public)[0]["trusted"])
+        result, said = self.verify("--signer", self.other, code=3)
+        self.assertEqual((result["trusted"], result["result"]), (False, "sound"))
+        self.assertIn("the newest commit, 1, is not covered", said)
+        self.assertNotIn("hint", said)
+        run("put", self.file, "More.", "--sign-with", self.path("other"))
+        run("put", self.file, "Late.")
+        result, said = self.verify("--signer", self.public, code=3)
+        self.assertEqual((result["trusted"], result["signers"][0]["trusted"], result["signers"][1]["trusted"]), (False, True, False))
+        self.assertIn("up to commit 1 is: the first 1 entry", said)
+        p = run("verify", self.file, "--signer", self.public, code=3)
+        self.assertIn(f"signed through commit 1, 2 newer ones are not covered, by {self.public}, trusted, (2 signatures)\n"
+                      f"signed through commit 2, 1 newer one is not covered, by {self.other} (1 signature)\n", p.stdout.decode())
+        run("put", self.file, "All.", "--sign-with", self.key)
+        p = run("verify", self.file, "--signer", self.public)
+        self.assertIn(f"signed through commit 4, the newest, by {self.public}, trusted, (3 signatures)\n", p.stdout.decode())
+
+    def test_trusted_signers_from_a_file(self):
+        run("init", self.file, "--sign-with", self.key)
+        run("verify", self.file, "--signers", self.path("s", f"# ours\n\n{self.other}\tBob\r\n{self.public} Ann\n".encode()))
+        run("verify", self.file, "--signers", self.path("s", f"{self.other}".encode()), code=3)
+        for content, word in ((b"# none\n", "holds no public key"), (b"mfs1-x Ann\n", "'mfs1-x'"), (b"# " + b"x" * 70000, "more than")):
+            p = run("verify", self.file, "--signers", self.path("s", content), code=2)
+            self.assertIn(word, p.stderr.decode())
+        run("verify", self.file, "--signers", self.path("absent"), code=7)
+
+    def test_what_is_no_signer_is_refused(self):
+        run("init", self.file)
+        recipient = run("keygen", self.path("r")).stdout.decode().strip()
+        self.assertIn("opens sealed files", run("verify", self.file, "--signer", recipient, code=2).stderr.decode())
+        run("verify", self.file, "--signer", self.public[:-1], code=2)
+        self.assertIn("--quick", run("verify", self.file, "--quick", "--signer", self.public, code=2).stderr.decode())
+        self.assertIn("opens sealed files", run("put", self.file, "x", "--sign-with", self.path("r"), code=5).stderr.decode())
+        self.assertIn("not a key", run("put", self.file, "x", "--sign-with", self.path("e", b""), code=5).stderr.decode())
+        run("put", self.file, "x", "--sign-with", self.path("absent"), code=7)
+        run("put", self.file, "x", "--sign-passphrase-file", self.path("e"), code=2)
+        self.assertEqual(run("list", self.file, code=1).stdout, b"")
+
+    def test_a_locked_key_signs_with_its_passphrase(self):
+        locked, right, wrong = self.path("l"), self.path("p", b"tea\n"), self.path("w", b"coffee\n")
+        public = run("keygen", "--sign", locked, "--passphrase-file", right).stdout.decode().strip()
+        run("init", self.file, "--sign-with", locked, "--sign-passphrase-file", right)
+        run("verify", self.file, "--signer", public)
+        p = run("put", self.file, "x", "--sign-with", locked, "--sign-passphrase-file", wrong, code=5)
+        self.assertIn(b"the passphrase is wrong", p.stderr)
+        code, shown, out, err, echo = at_a_terminal("put", self.file, "x", "--sign-with", locked, answers=[
+            (rb"Passphrase '[^']*/l': $", b"tea\n")])
+        self.assertEqual((code, echo), (0, True), err)
+        run("verify", self.file, "--signer", public)
+
+    def test_a_key_that_others_can_read_is_warned_of(self):
+        os.chmod(self.key, 0o644)
+        self.assertIn(b"others can read the key", run("init", self.file, "--sign-with", self.key).stderr)
+
+
+class Receipts(Folder):
+    """What a line that was kept elsewhere says of a copy."""
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("a.memfile")
+        self.copy = self.path("b.memfile")
+        run("init", self.file)
+        for text in ("Tea.", "More."):
+            run("put", self.file, text)
+
+    def receipt(self, path=None):
+        return run("receipt", path or self.file).stdout.decode()
+
+    def verify(self, path, line, word, code, said=None):
+        p = run("verify", path, "--receipt", line, "--json", code=code)
+        self.assertEqual(json.loads(p.stdout)["receipt"], word)
+        p = run("verify", path, "--receipt", line, code=code)
+        if said:
+            self.assertIn(said, (p.stdout if code == 0 else p.stderr).decode())
+        return p
+
+    def test_words_and_exit_codes(self):
+        line = self.receipt()
+        self.assertRegex(line, r"^memfile-receipt-1 [0-9a-f]{32} 2 2 [0-9a-f]{64} [0-9a-f]{64} [0-9a-f]{8}\n$")
+        shutil.copy(self.file, self.copy)
+        self.verify(self.file, line, "exact", 0, "receipt: exactly that history, up to commit 2\n")
+        run("put", self.file, "Later.")
+        self.verify(self.file, line, "later", 0, "receipt: that history, up to commit 2, and 1 later commit\n")
+        newer = self.receipt()
+        p = self.verify(self.copy, newer, "older", 3, "older than the receipt: its newest commit is 2, the receipt's 3")
+        self.assertIn("ends cleanly", p.stderr.decode())
+        with open(self.file, "rb") as f:
+            torn = f.read()[:-3]
+        p = self.verify(self.path("t.memfile", torn), newer, "older", 3)
+        self.assertIn("may have been cut off", p.stderr.decode())
+        run("put", self.copy, "Other.")
+        self.verify(self.copy, newer, "forked", 3, "another way: its commit 3 is not the receipt's")
+        run("init", self.path("c.memfile"))
+        self.verify(self.path("c.memfile"), newer, "other-memory", 3, "of another memory")
+        run("compact", self.file)
+        self.verify(self.file, line, "later", 0)
+        self.verify(self.file, newer, "exact", 0)
+
+    def test_a_memory_that_was_written_anew_is_told(self):
+        parts = self.receipt().split()
+        parts[5] = "0" * 64
+        before = " ".join(parts[:6])
+        check = hashlib.blake2b(before.encode(), digest_size=32, person=b"memfile1.receipt").hexdigest()[:8]
+        self.verify(self.file, f"{before} {check}", "rewritten", 3, "it was written anew")
+
+    def test_damage_is_said_beside_the_receipt(self):
+        line = self.receipt()
+        with open(self.file, "r+b") as f:
+            f.seek(-60, os.SEEK_END)
+            byte = f.read(1)
+            f.seek(-60, os.SEEK_END)
+            f.write(bytes([byte[0] ^ 1]))
+        p = run("verify", self.file, "--receipt", line, "--json", code=3)
+        self.assertIn(json.loads(p.stdout)["receipt"], ("older", "unknown"))
+        self.assertEqual(json.loads(p.stdout)["result"], "damaged")
+
+    def test_a_receipt_comes_from_a_file_too(self):
+        path = self.path("r", self.receipt().encode())
+        self.verify(self.file, "@" + path, "exact", 0)
+        run("verify", self.file, "--receipt", "@" + self.path("absent"), code=7)
+        run("verify", self.file, "--receipt", "@" + self.path("long", b"x" * 70000), code=2)
+
+    def test_typing_errors_are_told(self):
+        line = self.receipt().strip()
+        for wrong in (line[:-1], line.replace(" 2 ", " 3 ", 1), "", "memfile-receipt-2" + line[17:]):
+            self.assertIn(b"not a receipt", run("verify", self.file, "--receipt", wrong, code=2).stderr)
+        self.assertIn(b"--quick", run("verify", self.file, "--quick", "--receipt", line, code=2).stderr)
+        result = json.loads(run("receipt", self.file, "--json").stdout)
+        self.assertEqual(result, {"receipt": line, "commit": 2, "entries": 2})
+        run("receipt", self.path("absent"), code=1)
 
 
 if __name__ == "__main__":

@@ -217,11 +217,13 @@ typedef struct memfile_options {
     memfile_seal_for seal_for; /* MEMFILE_CREATE: the new file is sealed for them */
     int without_key;           /* a sealed file is opened to be looked at from outside: memfile_get_info, refresh and
                                 * close work, all else fails with KEY */
+    const memfile_key *signer; /* a MEMFILE_SIGNER: every commit that the handle makes is signed, that of
+                                * MEMFILE_CREATE too; must stay until memfile_close; NULL: none is */
 } memfile_options;
 
 #define MEMFILE_OPTIONS_INIT \
     { sizeof(memfile_options), MEMFILE_TOLERATE_TORN, 10000, 1, 1, 4u << 20, (uint64_t)1 << 30, NULL, NULL, NULL, \
-      (uint64_t)4 << 30, (uint64_t)1 << 20, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0 }
+      (uint64_t)4 << 30, (uint64_t)1 << 20, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, 0, NULL }
 
 /* Opens or creates `path`. The path is resolved once; changing the current
  * directory later does no harm. options NULL: defaults. error may be NULL.
@@ -443,6 +445,9 @@ typedef struct memfile_commit_info {
     uint8_t digest[32];
     size_t author_length; /* 0: not said */
     char author[256];    /* cut to fit */
+    size_t signature_count;
+    const uint8_t *signatures; /* 32 bytes public key, 64 bytes signature each, as the file has them:
+                                * memfile_verify checks them. Valid during the callback */
 } memfile_commit_info;
 
 /* Commits from the newest down to number 0. A non-zero return of `callback`
@@ -500,6 +505,17 @@ typedef struct memfile_finding {
     const char *message;
 } memfile_finding;
 
+/* Who signed commits, as verify found. A signature of a commit speaks of all that was
+ * committed up to it, and of nothing behind it. */
+typedef struct memfile_signer {
+    uint8_t public_key[32];
+    char public_text[MEMFILE_PUBLIC_SIZE];
+    uint64_t commits;        /* that have its signature; each was checked and is right */
+    uint64_t signed_through; /* number of the newest of them */
+    uint64_t entries;        /* in the file after that one: they are covered */
+    int covers_newest;       /* that one is the newest commit: all of the memory is covered */
+} memfile_signer;
+
 typedef struct memfile_verify_options {
     size_t struct_size;
     int quick; /* checksums and tiling of the stored bytes only; no digest is computed */
@@ -510,10 +526,14 @@ typedef struct memfile_verify_options {
     memfile_unlock unlock; /* for a sealed file; quick needs none */
     int without_key;       /* a sealed file is checked from outside: checksums, tiling, parent tags and stored
                             * digest; no entry is looked at, and none counted */
+    /* At the end, for each signer, in the order of their first commits; at most 1024 are told,
+     * and not if quick. */
+    void (*signer)(void *context, const memfile_signer *signer);
+    uint64_t wanted_commit; /* its digest is to be told; UINT64_MAX: none */
 } memfile_verify_options;
 
 #define MEMFILE_VERIFY_OPTIONS_INIT \
-    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL, {NULL, 0, NULL}, 0 }
+    { sizeof(memfile_verify_options), 0, 1, NULL, NULL, NULL, {NULL, 0, NULL}, 0, NULL, UINT64_MAX }
 
 typedef struct memfile_verify_result {
     uint64_t file_bytes, checked_bytes, unfinished_bytes, void_bytes;
@@ -524,6 +544,11 @@ typedef struct memfile_verify_result {
     int outside;         /* sealed, and checked without a key: entries is 0, lost_entries not known */
     uint8_t stored_digest[32];  /* answers: is this copy intact? */
     uint8_t history_digest[32]; /* answers: is this the same memory? (zero if quick) */
+    uint64_t signatures;        /* that are right (0 if quick); wrong ones are findings */
+    uint8_t memory_id[16];      /* as the header says; zero if it is not known */
+    uint64_t newest_commit;     /* number of the newest sound one */
+    int genesis_known, wanted_known; /* digests of commit 0 and of the wanted one follow from the entries */
+    uint8_t genesis_digest[32], wanted_digest[32]; /* zero if not known */
 } memfile_verify_result;
 
 /* Checks every byte of the file, without trusting any index or footer. OK: all is
@@ -531,6 +556,42 @@ typedef struct memfile_verify_result {
  * DAMAGED: findings tell where. Other errors: it could not be checked. */
 MEMFILE_API int memfile_verify(const char *path, const memfile_verify_options *options, memfile_verify_result *result,
                                memfile_error *error);
+
+/* What names a history, to be kept elsewhere: later it shows whether a copy still has it. */
+typedef struct memfile_receipt {
+    uint8_t memory_id[16];
+    uint64_t commit, entries;   /* the newest commit, and entries in the file then */
+    uint8_t history_digest[32]; /* its */
+    uint8_t genesis_digest[32]; /* of commit 0 */
+} memfile_receipt;
+
+#define MEMFILE_RECEIPT_SIZE 240 /* bytes of a receipt as text, with its NUL, at most */
+
+/* The receipt of the handle's snapshot, as its newest commit says it: verify first if in
+ * doubt. DAMAGED: the first commit cannot be read. */
+MEMFILE_API int memfile_receipt_take(memfile *mf, memfile_receipt *out);
+
+/* As one line without line feed, NUL-terminated. */
+MEMFILE_API void memfile_receipt_print(const memfile_receipt *receipt, char out[MEMFILE_RECEIPT_SIZE]);
+/* And back. INVALID: no receipt, or a letter of it was changed. */
+MEMFILE_API int memfile_receipt_parse(const char *text, size_t length, memfile_receipt *out, memfile_error *error);
+
+/* What a receipt says of a copy. The first two contain its history. */
+typedef enum memfile_receipt_verdict {
+    MEMFILE_RECEIPT_EXACT = 0,    /* that very history */
+    MEMFILE_RECEIPT_LATER = 1,    /* it, and later commits */
+    MEMFILE_RECEIPT_OLDER = 2,    /* the newest commit is before the receipt's: rolled back, or cut off */
+    MEMFILE_RECEIPT_FORKED = 3,   /* the same beginning, but another commit of that number */
+    MEMFILE_RECEIPT_REWRITTEN = 4, /* the same memory's id, another beginning */
+    MEMFILE_RECEIPT_OTHER = 5,    /* another memory */
+    MEMFILE_RECEIPT_UNKNOWN = 6   /* damage hides what is to be compared, or verify was quick */
+} memfile_receipt_verdict;
+
+/* result: of a memfile_verify whose wanted_commit was receipt->commit. */
+MEMFILE_API memfile_receipt_verdict memfile_receipt_compare(const memfile_receipt *receipt,
+                                                            const memfile_verify_result *result);
+/* The word of SPEC 20.13. Static string. */
+MEMFILE_API const char *memfile_receipt_word(memfile_receipt_verdict verdict);
 
 typedef struct memfile_recover_options {
     size_t struct_size;

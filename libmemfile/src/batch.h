@@ -5,6 +5,7 @@
 #define MF_BATCH_H
 
 #include "content.h"
+#include "signature.h"
 #include "writer.h"
 
 #define MF_TRAIN_HOLD_BYTES ((size_t)512 << 10) /* cores kept back until there is a dictionary */
@@ -50,6 +51,7 @@ struct mf_writer {
     uint32_t runs_at_begin;
     mf_built built;
     mf_buffer head;
+    uint8_t signature[MF_SIGNATURE_ENTRY]; /* of the commit being made */
     uint64_t commits_since_full, bytes_since_full;
     mf_content_writer content;
     memfile_draft *stream_draft;

@@ -231,7 +231,8 @@ int mf_commit_decode(mf_commit *k, mf_slice head, mf_footer *footer, const mf_me
     k->columns = mf_slice_of(c.at, mf_cursor_left(&c));
     if (!(k->flags & MF_COMMIT_INLINE) && k->columns.length != 0)
         c.failed = true;
-    if ((!logical && (k->entry_count || (k->flags & (MF_COMMIT_PARENTS | MF_COMMIT_AUTHOR | MF_COMMIT_EXTRA)))) ||
+    if ((!logical && (k->entry_count ||
+                     (k->flags & (MF_COMMIT_PARENTS | MF_COMMIT_AUTHOR | MF_COMMIT_EXTRA | MF_COMMIT_SIGNATURES)))) ||
         (k->entry_count == 0 && (k->flags & (MF_COMMIT_INLINE | MF_COMMIT_SALT))))
         c.failed = true;
     if (!c.failed)

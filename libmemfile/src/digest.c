@@ -11,6 +11,7 @@ static const unsigned char personal[][crypto_generichash_blake2b_PERSONALBYTES] 
     [MF_LABEL_LEAF] = "memfile1.leaf",   [MF_LABEL_NODE] = "memfile1.node",   [MF_LABEL_COMMIT] = "memfile1.commit",
     [MF_LABEL_STORE] = "memfile1.store", [MF_LABEL_BYTES] = "memfile1.bytes", [MF_LABEL_CHUNK] = "memfile1.chunk",
     [MF_LABEL_PART] = "memfile1.part",   [MF_LABEL_KEY] = "memfile1.key",
+    [MF_LABEL_RECEIPT] = "memfile1.receipt",
 };
 static const unsigned char personal_salt[crypto_generichash_blake2b_PERSONALBYTES] = "memfile1.salt";
 

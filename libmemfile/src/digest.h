@@ -10,7 +10,7 @@
 #define MF_DIGEST_LENGTH 32
 #define MF_SALT_LENGTH 16
 
-/* Personalisations of SPEC 8 and 20.11. */
+/* Personalisations of SPEC 8, 20.11 and 20.13. */
 typedef enum mf_label {
     MF_LABEL_LEAF,
     MF_LABEL_NODE,
@@ -19,7 +19,8 @@ typedef enum mf_label {
     MF_LABEL_BYTES,
     MF_LABEL_CHUNK,
     MF_LABEL_PART,
-    MF_LABEL_KEY
+    MF_LABEL_KEY,
+    MF_LABEL_RECEIPT
 } mf_label;
 
 /* Must have returned true once in the process before anything else here. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "handle.h"
+#include "signature.h"
 #include "unlock.h"
 
 #define STRING(x) #x
@@ -51,6 +52,9 @@ int mf_settings_from(mf_settings *s, const memfile_options *o, const mf_mem *mem
     s->collision_limit = o->collision_limit;
     s->level = (int)o->compression_level;
     s->environment = mf_environment_or_system(o->environment);
+    s->signer = o->signer;
+    if (s->signer && !mf_key_is(s->signer, MEMFILE_SIGNER))
+        return mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "the signer's key is none that signs");
     if (s->threads < 1 || s->threads > 64 || s->level < 1 || s->level > 19 || o->strictness > MEMFILE_SALVAGE)
         return mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE,
                        "an option is out of range: threads 1 to 64, compression level 1 to 19");
@@ -516,6 +520,12 @@ static void fill_author(memfile_commit_info *info, mf_slice author)
     info->author_length = n;
 }
 
+static void fill_signatures(memfile_commit_info *info, mf_slice signatures)
+{
+    info->signature_count = signatures.length / MF_SIGNATURE_ENTRY;
+    info->signatures = info->signature_count ? signatures.data : NULL;
+}
+
 /* The folded commits of a compacted file, newest first. */
 static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32], int (*callback)(void *, const memfile_commit_info *),
                          void *context)
@@ -565,6 +575,7 @@ static int log_histories(memfile *mf, uint64_t newest, const uint8_t digest[32],
                 info.time_us = h.rows[i].time_us;
                 info.order = h.rows[i].order;
                 fill_author(&info, h.rows[i].author);
+                fill_signatures(&info, h.rows[i].signatures);
                 if (info.number == newest) {
                     info.has_digest = 1;
                     memcpy(info.digest, digest, 32);
@@ -610,6 +621,7 @@ int memfile_log(memfile *mf, int (*callback)(void *context, const memfile_commit
             info.has_digest = 1;
             memcpy(info.digest, k.history_digest, 32);
             fill_author(&info, k.author);
+            fill_signatures(&info, k.signatures);
             rc = callback(context, &info);
         }
         bool first = s.previous_commit == 0;

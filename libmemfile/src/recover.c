@@ -24,12 +24,14 @@ typedef struct recovery {
     /* what is sound */
     mf_tail_commit *blocks;
     uint64_t *commits, *broken; /* offsets of COMMIT and HISTORY segments; entries */
+    uint64_t *unsign; /* numbers of commits whose signatures are not right */
     size_t block_count, block_capacity, commit_count, commit_capacity, broken_count, broken_capacity;
     mf_items *contents;
     mf_dictionary **dictionaries;
     size_t dictionary_count;
     size_t first_unfaithful;  /* of the commits */
     uint64_t first_unsalted;  /* entry whose salt is not known; UINT64_MAX: none */
+    size_t unsign_count, unsign_capacity;
     /* commits */
     bool lossy, any_row;
     uint64_t next_number; /* of the old file, if nothing was lost */
@@ -81,6 +83,19 @@ static int note_number(recovery *c, uint64_t **list, size_t *count, size_t *capa
     return MEMFILE_OK;
 }
 
+static bool has_number(const uint64_t *list, size_t count, uint64_t number)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (list[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && list[low] == number;
+}
+
 static int note_segment(void *context, uint64_t offset, bool faithful)
 {
     recovery *c = (recovery *)context;
@@ -93,6 +108,12 @@ static int note_broken(void *context, uint64_t entry)
 {
     recovery *c = (recovery *)context;
     return note_number(c, &c->broken, &c->broken_count, &c->broken_capacity, entry);
+}
+
+static int note_unsign(void *context, uint64_t number)
+{
+    recovery *c = (recovery *)context;
+    return note_number(c, &c->unsign, &c->unsign_count, &c->unsign_capacity, number);
 }
 
 static int note_store(void *context, const mf_items *contents, const mf_store *store)
@@ -137,7 +158,7 @@ static void sort_broken(recovery *c)
 static int survey(recovery *c, const char *path, memfile_verify_result *result)
 {
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
-    const mf_verify_listener listener = {c, false, note_segment, note_block, note_store, note_broken};
+    const mf_verify_listener listener = {c, false, note_segment, note_block, note_store, note_unsign, note_broken};
     o.threads = c->options->threads;
     o.finding = c->options->finding;
     o.progress = c->options->progress;
@@ -213,12 +234,19 @@ static uint64_t survivors(recovery *c, uint64_t end)
     return count;
 }
 
+static void drop_signatures(mf_history_row *row)
+{
+    row->flags &= ~(uint64_t)MF_COMMIT_SIGNATURES;
+    row->signatures = mf_slice_of(NULL, 0);
+}
+
 /* Makes a row fit behind those before it, under new salts. */
 static void fit_row(recovery *c, mf_history_row *row)
 {
     const mf_slice none = {0};
-    row->flags &= ~(uint64_t)(MF_COMMIT_PARENTS | MF_COMMIT_SIGNATURES | MF_COMMIT_SALT | MF_COMMIT_ORDER);
-    row->parents = row->signatures = none;
+    row->flags &= ~(uint64_t)(MF_COMMIT_PARENTS | MF_COMMIT_SALT | MF_COMMIT_ORDER);
+    row->parents = none;
+    drop_signatures(row);
     if (!mf_commit_text_is_sound(row->author, none)) {
         row->flags &= ~(uint64_t)MF_COMMIT_AUTHOR;
         row->author = none;
@@ -292,6 +320,8 @@ static int take_commit(recovery *c, uint64_t number, uint64_t first, mf_history_
                        uint32_t node_count)
 {
     uint64_t count = row->count;
+    if (has_number(c->unsign, c->unsign_count, number))
+        drop_signatures(row);
     int rc = write_genesis(c, row);
     if (rc == MEMFILE_OK && first > c->assigned)
         rc = write_orphans(c, first);
@@ -367,19 +397,6 @@ static int write_commits(recovery *c)
 }
 
 /* ---- entries */
-
-static bool is_broken(const recovery *c, uint64_t entry)
-{
-    size_t low = 0, high = c->broken_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (c->broken[middle] < entry)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < c->broken_count && c->broken[low] == entry;
-}
 
 static int train(recovery *c)
 {
@@ -460,7 +477,7 @@ static int write_entries(recovery *c)
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
         for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows; row++)
-            if (!is_broken(c, o->first_entry + row))
+            if (!has_number(c->broken, c->broken_count, o->first_entry + row))
                 rc = write_entry(c, o, row);
         mf_store_release(&c->old, o);
     }
@@ -571,6 +588,7 @@ static void free_all(recovery *c)
     mf_free(&c->mem, c->blocks);
     mf_free(&c->mem, c->commits);
     mf_free(&c->mem, c->broken);
+    mf_free(&c->mem, c->unsign);
 }
 
 /* DAMAGED would promise an output. What was sound a moment ago is not, or the new file is

@@ -13,6 +13,8 @@ typedef struct kept_findings {
     const memfile_verify_options *options;
     memfile_finding *v;
     size_t count, capacity;
+    memfile_signer *signers;
+    size_t signer_count, signer_capacity;
     bool passing; /* too many to keep: they go out as they come */
     bool no_memory;
 } kept_findings;
@@ -25,6 +27,8 @@ static void pass_on(kept_findings *k)
         mf_free(&mf_mem_default, (void *)(uintptr_t)k->v[i].message);
     }
     k->count = 0;
+    for (size_t i = 0; i < k->signer_count && k->options->signer; i++)
+        k->options->signer(k->options->context, &k->signers[i]);
 }
 
 static void forget(kept_findings *k)
@@ -32,6 +36,7 @@ static void forget(kept_findings *k)
     for (size_t i = 0; i < k->count; i++)
         mf_free(&mf_mem_default, (void *)(uintptr_t)k->v[i].message);
     mf_free(&mf_mem_default, k->v);
+    mf_free(&mf_mem_default, k->signers);
     k->v = NULL;
     k->count = 0;
 }
@@ -60,6 +65,18 @@ static void keep(void *context, const memfile_finding *f)
     memcpy(message, f->message, length);
     k->v[k->count] = *f;
     k->v[k->count++].message = message;
+}
+
+static void keep_signer(void *context, const memfile_signer *signer)
+{
+    kept_findings *k = (kept_findings *)context;
+    void *grown = k->signers;
+    if (mf_grow(&mf_mem_default, &grown, &k->signer_capacity, k->signer_count + 1, sizeof *k->signers) != 0) {
+        k->no_memory = true;
+        return;
+    }
+    k->signers = (memfile_signer *)grown;
+    k->signers[k->signer_count++] = *signer;
 }
 
 static void progress(void *context, uint64_t done, uint64_t total)
@@ -129,6 +146,7 @@ static int first_pass(const char *path, kept_findings *kept, const mf_access *ac
     mf_io *io;
     o.finding = keep;
     o.progress = progress;
+    o.signer = keep_signer;
     o.context = kept;
     *unsure = false;
     int rc = mf_io_file_open(&mf_mem_default, path, MF_IO_READ, &io, err);
@@ -163,8 +181,8 @@ int mf_survey(const char *path, const memfile_verify_options *options, const mf_
 static int verify(const char *path, const memfile_verify_options *options, const mf_access *access,
                   memfile_verify_result *result, memfile_error *err)
 {
-    kept_findings kept = {options, NULL, 0, 0, false, false};
-    mf_image image = {mf_image image = {&mf_mem_default, 0, 0, 0, false, {0}, {0}, NULL, 0};mf_mem_default, 0, 0, 0, false, false, {0}, {0}, NULL, 0};
+    kept_findings kept = {options, NULL, 0, 0, NULL, 0, 0, false, false};
+    mf_image image = {.mem = &mf_mem_default};
     memfile_error why;
     bool unsure;
     int rc = first_pass(path, &kept, access, result, &unsure, err);

@@ -678,6 +678,10 @@ static int check_commit(mf_verify *v, group_at_hand *h, bool *faithful, const ch
     amiss = amiss ? amiss : footer;
     if (amiss && !*wrong)
         *wrong = amiss;
+    if (rc == MEMFILE_OK && h->logical)
+        rc = mf_verify_signed(v, h->segment.offset, k->number, v->entries,
+                              amiss || v->memory_unknown ? NULL : k->history_digest, k->signatures,
+                              v->history_known && !amiss && !v->memory_unknown);
     if (!v->history_known || amiss || v->memory_unknown) { /* go on from what it says, so that one fault is one finding */
         mf_fold_adopt(&v->fold, k->number, k->history_digest, h->full ? &h->footer : NULL);
         v->history_known = h->full && !v->memory_unknown;
@@ -875,6 +879,7 @@ static void free_all(mf_verify *v)
     mf_items_free(&v->contents);
     mf_free(&v->mem, v->wholes);
     mf_free(&v->mem, v->named);
+    mf_free(&v->mem, v->signers);
     mf_history_cursor_free(&v->salts);
     mf_history_cursor_free(&v->commits);
     mf_buffer_free(&v->plain);
@@ -1008,6 +1013,11 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     if (rc == MEMFILE_OK) {
         progress(v, end);
         result->memory_unknown = v->memory_unknown;
+        bool made = listener && listener->header_made; /* then only the genesis proves it */
+        if (!v->memory_unknown && (!made || result->genesis_known))
+            memcpy(result->memory_id, v->fold.memory_id, 16);
+        result->newest_commit = v->number;
+        mf_verify_tell_signers(v);
         if (!options->quick) {
             memcpy(result->stored_digest, v->stored_digest, 32);
             memcpy(result->history_digest, v->fold.digest, 32);

@@ -74,6 +74,8 @@ typedef struct mf_verify_listener {
     int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows, bool salted);
     /* at the end: the contents that are whole and the dictionaries, the verification's own */
     int (*store)(void *context, const mf_items *contents, const mf_store *store);
+    /* signatures of that commit are not right, or cannot be told to be; numbers rise */
+    int (*unsign)(void *context, uint64_t number);
     /* at the end: an entry of such a block whose content is not whole */
     int (*broken)(void *context, uint64_t entry);
 } mf_verify_listener;
@@ -124,6 +126,8 @@ typedef struct mf_verify {
     uint64_t block_end; /* entries that the group's commit leaves; UINT64_MAX if it is not sound */
     uint64_t leaf_left, leaf_number, folded_entries; /* of the folded commit at hand; up to it */
     mf_history_row leaf_row;
+    memfile_signer *signers;
+    size_t signer_count, signer_capacity;
     /* sums */
     uint64_t seed;
     mf_sum expected[MF_ITEM_COMMIT + 1], found[MF_ITEM_COMMIT + 1];
@@ -171,6 +175,13 @@ int mf_verify_miss_leaves(mf_verify *v, uint64_t count);
 int mf_verify_fold(mf_verify *v);
 /* Ends a commit of the file's own. */
 int mf_verify_end_commit(mf_verify *v, uint64_t number, const mf_history_row *row);
+
+/* ---- verify_sign.c */
+/* A commit has ended. known: its digest follows from the entries; else it is what the commit says, or NULL,
+ * and who signed it is not noted. */
+int mf_verify_signed(mf_verify *v, uint64_t offset, uint64_t number, uint64_t entries, const uint8_t *digest,
+                     mf_slice signatures, bool known);
+void mf_verify_tell_signers(mf_verify *v);
 
 /* ---- verify_index.c */
 void mf_verify_expect(mf_verify *v, unsigned kind, uint64_t key, uint64_t value);

@@ -196,6 +196,11 @@ int mf_verify_fold(mf_verify *v)
     while (v->folding && v->leaf_left == 0) {
         mf_history_row *row;
         int rc = v->any_commit ? mf_verify_end_commit(v, v->leaf_number, &v->leaf_row) : MEMFILE_OK;
+        if (rc == MEMFILE_OK && v->any_commit) {
+            bool known = v->history_known && !(v->listener && v->listener->header_made);
+            rc = mf_verify_signed(v, v->commits.offsets[v->commits.next - 1], v->leaf_number, v->folded_entries,
+                                  known ? v->fold.digest : NULL, v->leaf_row.signatures, known);
+        }
         if (rc == MEMFILE_OK)
             rc = mf_history_cursor_next(&v->commits, &row, &v->leaf_number, v->err);
         if (rc == MEMFILE_DONE) {

@@ -13,6 +13,7 @@ typedef struct mf_settings {
     uint64_t rebuild_limit, collision_limit;
     int level;
     char *author; /* NULL: not said */
+    const memfile_key *signer; /* NULL: nothing is signed; the caller's */
     memfile_environment environment; /* all filled in */
 } mf_settings;
 

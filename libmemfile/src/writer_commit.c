@@ -86,6 +86,16 @@ static int make_inline(mf_writer *w, memfile_error *err)
     return MEMFILE_OK;
 }
 
+/* SPEC 20.9; room: for the signature, which the commit points to. */
+static void sign(mf_commit *k, const memfile_key *signer, const uint8_t memory_id[16], uint8_t room[MF_SIGNATURE_ENTRY])
+{
+    if (!signer)
+        return;
+    mf_signature_make(room, signer, memory_id, k->history_digest, k->number);
+    k->flags |= MF_COMMIT_SIGNATURES;
+    k->signatures = mf_slice_of(room, MF_SIGNATURE_ENTRY);
+}
+
 static int build_commit(mf_writer *w, const plan *p, mf_commit *k, memfile_error *err)
 {
     const mf_state *s = &w->store->committed;
@@ -118,6 +128,7 @@ static int build_commit(mf_writer *w, const plan *p, mf_commit *k, memfile_error
                       &no_memory);
     if (no_memory)
         return mf_fail_memory(err);
+    sign(k, w->settings->signer, w->store->header.memory_id, w->signature);
     if (p->full) {
         mf_group_prefix(&w->group, f->stored_prefix);
         f->frontier_count = mf_tree_frontier(&w->log, f->frontier);
@@ -319,7 +330,7 @@ int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, 
     mf_commit k;
     mf_footer footer;
     mf_tree log;
-    uint8_t raw[MF_HEADER_LENGTH], digest[32];
+    uint8_t raw[MF_HEADER_LENGTH], digest[32], signature[MF_SIGNATURE_ENTRY];
     bool no_memory = false;
     const memfile_environment *env = &settings->environment;
     memset(&st, 0, sizeof st);
@@ -357,6 +368,7 @@ int mf_writer_create(mf_io *io, const mf_mem *mem, const mf_settings *settings, 
     mf_tree_init(&log, MF_LOG_FANOUT);
     mf_history_digest(k.history_digest, st.header.memory_id, mf_slice_of(NULL, 0), 0, NULL, &log, k.order, k.time_us,
                       k.author, k.extra, mem, &no_memory);
+    sign(&k, settings->signer, st.header.memory_id, signature);
     mf_commit_encode(&head, &k);
     if (rc == MEMFILE_OK && (no_memory || head.failed))
         rc = mf_fail_memory(err);
