@@ -88,12 +88,33 @@ static void items_that_do_not_rise_are_refused(void **state)
     mf_buffer_free(&b);
 }
 
+static void of_contents_with_the_same_number_the_later_one_counts(void **state)
+{
+    mf_items items;
+    (void)state;
+    mf_items_init(&items, &mf_mem_default);
+    for (uint64_t number = 3; number <= 5; number++) {
+        mf_items_add(&items, MF_ITEM_CHUNK, number << 24, 100 + number);
+        mf_items_add(&items, MF_ITEM_CHUNK, number << 24 | 1, 200 + number);
+        mf_items_add(&items, MF_ITEM_OBJECT, 77 * number, number);
+    }
+    mf_items_forget_contents(&items, 4);
+    assert_int_equal(items.kind[MF_ITEM_OBJECT].count, 1);
+    assert_int_equal(items.kind[MF_ITEM_OBJECT].pairs[0].value, 3);
+    assert_int_equal(items.kind[MF_ITEM_CHUNK].count, 2);
+    assert_int_equal(items.kind[MF_ITEM_CHUNK].pairs[1].value, 203);
+    mf_items_forget_contents(&items, 0);
+    assert_int_equal(mf_items_count(&items), 0);
+    mf_items_free(&items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_hold_their_items_and_find_them),
         cmocka_unit_test(a_page_of_endless_gaps_is_refused),
         cmocka_unit_test(items_that_do_not_rise_are_refused),
+        cmocka_unit_test(of_contents_with_the_same_number_the_later_one_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,8 +373,10 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu does not belong behind what stands before it",
                      (unsigned long long)g->commit_offset);
-    bool due = h->commit.flags & MF_COMMIT_LOGICAL && v->entries_known && h->commit.number == (v->any_commit ? v->number + 1 : 0);
-    if (rc == MEMFILE_OK && due && h->commit.first_entry != v->entries)
+    /* a commit that follows the one before it, of which all is there, says where that one ended */
+    bool due = v->entries_known && h->commit.number == (v->any_commit ? v->number + 1 : 0);
+    bool logical = h->commit.flags & MF_COMMIT_LOGICAL;
+    if (rc == MEMFILE_OK && logical && due && h->commit.first_entry != v->entries)
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu says that entry %llu is due, and it is %llu",
                      (unsigned long long)g->commit_offset, (unsigned long long)h->commit.first_entry,
