@@ -22,6 +22,7 @@ int run_compact(args *a)
     if (!write_options(a, &write) || !arg_number(a, "level", 1, 19, &level))
         return EXIT_USAGE;
     options.output = arg_value(a, "output");
+    options.unlock = secret_unlock();
     options.threads = write.threads;
     options.compression_level = (uint32_t)level;
     options.lock_timeout_ms = write.lock_timeout_ms;

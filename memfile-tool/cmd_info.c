@@ -17,8 +17,13 @@ static void show_json(const memfile_info *i)
            (unsigned long long)i->unfinished_bytes, i->unfinished_is_damage ? "true" : "false",
            (unsigned long long)i->index_bytes, (unsigned long long)i->runs, (unsigned long long)i->dictionaries,
            i->sealed ? "true" : "false");
-    print_time_us(stdout, i->last_commit_us);
-    puts("\"}");
+    if (!i->outside)
+        print_time_us(stdout, i->last_commit_us);
+    putchar('"');
+    if (i->sealed)
+        printf(",\"opened\":%s,\"keys\":%u,\"recipients\":%u,\"passes\":%u,\"memory_kib\":%u,\"padded\":%s",
+               i->outside ? "false" : "true", i->epoch, i->recipients, i->passes, i->memory_kib, i->padded ? "true" : "false");
+    puts("}");
 }
 
 static void show_table(const memfile_info *i)
@@ -26,6 +31,20 @@ static void show_table(const memfile_info *i)
     printf("format            %u%s\n", i->format_version, i->sealed ? ", sealed" : "");
     printf("memory            ");
     print_hex(stdout, i->memory_id, 16);
+    if (i->sealed && i->recipients)
+        printf("\nsealed for        %u %s%s", i->recipients, plural(i->recipients, "recipient", "recipients"), i->padded ? ", padded" : "");
+    else if (i->sealed)
+        printf("\nsealed under      a passphrase, %u %s over %u KiB%s", i->passes, plural(i->passes, "pass", "passes"), i->memory_kib,
+               i->padded ? ", padded" : "");
+    if (i->sealed)
+        printf("\n  keys so far     %u", i->epoch);
+    if (i->outside) {
+        printf("\nfile              %llu bytes\n  unfinished      %llu %s%s\n", (unsigned long long)i->file_bytes,
+               (unsigned long long)i->unfinished_bytes, plural(i->unfinished_bytes, "byte", "bytes"),
+               i->unfinished_is_damage ? ", damaged" : "");
+        puts("what it holds     cannot be told without its key");
+        return;
+    }
     printf("\nhistory digest    ");
     print_hex(stdout, i->history_digest, 32);
     printf("\nentries           %llu\n", (unsigned long long)i->entries);
@@ -44,7 +63,11 @@ int run_info(args *a)
 {
     memfile *mf;
     memfile_info info;
-    int rc = open_memfile(a->positional[0], MEMFILE_READ, NULL, &mf);
+    memfile_options options = MEMFILE_OPTIONS_INIT;
+    const memfile_unlock unlock = secret_unlock();
+    options.without_key = !unlock.passphrase && !unlock.identity;
+    options.rebuild_limit_bytes = 0;
+    int rc = open_memfile(a->positional[0], MEMFILE_READ, &options, &mf);
     if (rc != EXIT_DONE)
         return rc;
     memfile_get_info(mf, &info, sizeof info);

@@ -8,6 +8,10 @@ int run_init(args *a)
     memfile_info info;
     if (!write_options(a, &options))
         return EXIT_USAGE;
+    size_t length;
+    const char *passphrase = secret_passphrase(&length);
+    if (!seal_options(a, passphrase, length, &options.seal_for))
+        return EXIT_USAGE;
     int rc = open_memfile(a->positional[0], MEMFILE_CREATE, &options, &mf);
     if (rc != EXIT_DONE)
         return rc;

@@ -19,6 +19,7 @@ int run_recover(args *a)
     if (!arg_number(a, "threads", 1, 64, &threads))
         return EXIT_USAGE;
     options.threads = (uint32_t)threads;
+    options.unlock = secret_unlock();
     options.finding = findings_show;
     options.progress = show_progress;
     options.context = &s;

@@ -142,6 +142,8 @@ int run_verify(args *a)
         return EXIT_USAGE;
     options.quick = arg_flag(a, "quick");
     options.threads = (uint32_t)threads;
+    options.unlock = secret_unlock();
+    options.without_key = arg_flag(a, "without-key");
     if (options.quick && (trust_asked() || trust_receipt()))
         return usage_error("verify: --quick computes no digest and looks at no signature; leave it out");
     if (trust_receipt())
@@ -167,15 +169,17 @@ int run_verify(args *a)
         print_json_string(stdout, rc == MEMFILE_OK ? "sound" : memfile_strerror(rc),
                           strlen(rc == MEMFILE_OK ? "sound" : memfile_strerror(rc)));
         printf(",\"file_bytes\":%llu,\"unfinished_bytes\":%llu,\"void_bytes\":%llu,\"segments\":%llu,\"commits\":%llu,"
-               "\"entries\":%llu,\"quick\":%s",
+               "\"entries\":%llu,\"quick\":%s,\"opened\":%s",
                (unsigned long long)r.file_bytes, (unsigned long long)r.unfinished_bytes,
                (unsigned long long)r.void_bytes, (unsigned long long)r.segments, (unsigned long long)r.commits,
-               (unsigned long long)r.entries, options.quick ? "true" : "false");
+               (unsigned long long)r.entries, options.quick ? "true" : "false", r.outside ? "false" : "true");
         if (checked && !options.quick) {
             printf(",\"stored_digest\":\"");
             print_hex(stdout, r.stored_digest, 32);
-            printf("\",\"history_digest\":\"");
-            print_hex(stdout, r.history_digest, 32);
+            if (!r.outside) {
+                printf("\",\"history_digest\":\"");
+                print_hex(stdout, r.history_digest, 32);
+            }
             putchar('"');
             show_signers_json(&s, &r);
         }
@@ -185,15 +189,19 @@ int run_verify(args *a)
             printf(",\"receipt\":\"%s\"", memfile_receipt_word(verdict));
         puts("}");
     } else if (rc == MEMFILE_OK) {
-        printf("sound: %llu bytes, %llu %s, %llu %s, %llu %s%s\n", (unsigned long long)r.file_bytes,
-               (unsigned long long)r.segments, plural(r.segments, "segment", "segments"),
-               (unsigned long long)r.commits, plural(r.commits, "commit", "commits"), (unsigned long long)r.entries,
-               plural(r.entries, "entry", "entries"), options.quick ? " (stored bytes only)" : "");
+        printf("sound: %llu bytes, %llu %s, %llu %s", (unsigned long long)r.file_bytes, (unsigned long long)r.segments,
+               plural(r.segments, "segment", "segments"), (unsigned long long)r.commits,
+               plural(r.commits, "commit", "commits"));
+        if (!r.outside)
+            printf(", %llu %s", (unsigned long long)r.entries, plural(r.entries, "entry", "entries"));
+        printf("%s\n", r.outside ? " (sealed, from outside)" : options.quick ? " (stored bytes only)" : "");
         if (!options.quick) {
             printf("stored digest  ");
             print_hex(stdout, r.stored_digest, 32);
-            printf("\nhistory digest ");
-            print_hex(stdout, r.history_digest, 32);
+            if (!r.outside) {
+                printf("\nhistory digest ");
+                print_hex(stdout, r.history_digest, 32);
+            }
             putchar('\n');
             show_signers(&s, &r);
         }

@@ -1,26 +1,27 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info receipt verify recover compact keygen help version"
-    local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --help -h " options="" files=1
+    local verbs="init import export put get list log info receipt verify recover compact rekey keygen help version"
+    local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --new-passphrase --pad --compact --without-key --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
         return
     fi
     case $verb in
-        init) options="--author --sign-with --sign-passphrase-file --json" ;;
-        import) options="--batch --threads --wait --author --sign-with --sign-passphrase-file --json" files=2 ;;
-        export) options="--json" ;;
-        put) options="--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --sign-with --sign-passphrase-file --json" ;;
-        get) options="--json --as-of" ;;
-        list) options="--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json" ;;
-        log) options="--limit --json" ;;
-        info) options="--json" ;;
-        receipt) options="--json" ;;
-        verify) options="--quick --receipt --signer --signers --threads --json" ;;
-        recover) options="--threads --json" files=2 ;;
-        compact) options="--output --level --threads --wait --json" ;;
+        init) options="--author --sign-with --sign-passphrase-file --json --passphrase --passphrase-file --passphrase-fd --recipient --pad --passes --memory" ;;
+        import) options="--batch --threads --wait --author --sign-with --sign-passphrase-file --json --passphrase --passphrase-file --passphrase-fd --identity" files=2 ;;
+        export) options="--json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        put) options="--id --kind --scope --key --title --tag --time --meta --link --pin --expires --source --actor --session --idempotency-key --data --media-type --wait --author --sign-with --sign-passphrase-file --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        get) options="--json --as-of --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        list) options="--kind --scope --tag --key --since --until --limit --reverse --as-of --all --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        log) options="--limit --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        info) options="--json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        receipt) options="--json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        verify) options="--quick --receipt --signer --signers --threads --json --passphrase --passphrase-file --passphrase-fd --identity --without-key" ;;
+        recover) options="--threads --json --passphrase --passphrase-file --passphrase-fd --identity" files=2 ;;
+        compact) options="--output --level --threads --wait --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        rekey) options="--passphrase --passphrase-file --passphrase-fd --identity --new-passphrase --new-passphrase-file --new-passphrase-fd --recipient --pad --passes --memory --compact --wait --json" ;;
         keygen) options="--sign --passphrase --passphrase-file --passphrase-fd --json" ;;
         version) options="--json" files=0 ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur"); return ;;
@@ -37,7 +38,7 @@ _memfile_tool() {
     if [[ $prev == --* && $flags != *" $prev "* ]]; then
         case $prev in
             --kind) mapfile -t COMPREPLY < <(compgen -P "$before" -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur") ;;
-            --output|--passphrase-file|--sign-with|--sign-passphrase-file|--signers) _memfile_tool_files ;;
+            --output|--passphrase-file|--new-passphrase-file|--identity|--sign-with|--sign-passphrase-file|--signers) _memfile_tool_files ;;
         esac
         return
     fi

@@ -21,9 +21,29 @@
         {"passphrase-file", "FILE", "The same, read from a file; one line end is taken off", false},                   \
         {"passphrase-fd", "N", "The same, read from a file descriptor", false}
 
+#define UNLOCK                                                                                                         \
+    PASSPHRASE("The passphrase of a sealed file"),                                                                     \
+        {"identity", "KEYFILE", "Your key, for a file sealed for you (default: MEMFILE_IDENTITY)", false}
+#define SEAL_FOR                                                                                                       \
+    {"recipient", "PUBLIC", "Seal it for the owner of this key (keygen); may be repeated", true},                       \
+        {"pad", NULL, "Round sizes up, by 12 % at most, so that they tell less", false},                               \
+        {"passes", "N", "What trying a passphrase costs: passes of Argon2id (1 to 10, default 3)", false},             \
+        {"memory", "KIB", "And KiB of memory (8 to 1048576, default 262144)", false}
+
 static const option no_options[] = {END};
 static const option json_only[] = {AS_JSON, END};
-static const option init_options[] = {AUTHOR, SIGN, AS_JSON, END};
+static const option read_only[] = {UNLOCK, AS_JSON, END};
+static const option init_options[] = {PASSPHRASE("Seal it under a passphrase"), SEAL_FOR, AUTHOR, SIGN, AS_JSON, END};
+static const option rekey_options[] = {
+    UNLOCK,
+    {"new-passphrase", NULL, "Seal it under a new passphrase, asked for at the terminal", false},
+    {"new-passphrase-file", "FILE", "The same, read from a file", false},
+    {"new-passphrase-fd", "N", "The same, read from a file descriptor", false},
+    SEAL_FOR,
+    {"compact", NULL, "Write the whole file anew, so that the old key opens nothing of it", false},
+    WAIT,
+    AS_JSON,
+    END};
 static const option keygen_options[] = {
     {"sign", NULL, "A key that signs commits; without it one that opens sealed files", false},
     PASSPHRASE("Lock the key under a passphrase"),
@@ -34,10 +54,11 @@ static const option import_options[] = {
     THREADS("Threads that compress"),
     WAIT,
     AUTHOR,
+    UNLOCK,
     SIGN,
     AS_JSON,
     END};
-static const option export_options[] = {{"json", NULL, "Changes nothing: the output is JSON Lines anyway", false}, END};
+static const option export_options[] = {{"json", NULL, "Changes nothing: the output is JSON Lines anyway", false}, UNLOCK, END};
 static const option put_options[] = {
     {"id", "ID", "The memory's id (default: a new UUID); known ids get a new version", false},
     {"kind", "KIND", "Like note, message, event, fact, preference, decision", false},
@@ -58,10 +79,11 @@ static const option put_options[] = {
     {"media-type", "TYPE", "Media type of the input, like image/png", false},
     WAIT,
     AUTHOR,
+    UNLOCK,
     SIGN,
     AS_JSON,
     END};
-static const option get_options[] = {{"json", NULL, "Print the whole entry as JSON", false}, AS_OF, END};
+static const option get_options[] = {{"json", NULL, "Print the whole entry as JSON", false}, AS_OF, UNLOCK, END};
 static const option list_options[] = {{"kind", "KIND", "Only this kind", false},
                                       {"scope", "SCOPE", "Only in this scope, like project/garden", false},
                                       {"tag", "TAG", "Only with this tag", false},
@@ -72,9 +94,11 @@ static const option list_options[] = {{"kind", "KIND", "Only this kind", false},
                                       {"reverse", NULL, "Newest entry first", false},
                                       AS_OF,
                                       {"all", NULL, "Superseded and expired entries too", false},
+                                      UNLOCK,
                                       {"json", NULL, "Print JSON Lines, whole entries", false},
                                       END};
 static const option log_options[] = {{"limit", "N", "At most so many", false},
+                                     UNLOCK,
                                      {"json", NULL, "Print JSON Lines", false},
                                      END};
 static const option verify_options[] = {
@@ -82,20 +106,25 @@ static const option verify_options[] = {
     {"receipt", "LINE", "Demand that this copy contains the history of this receipt, or of @FILE", false},
     {"signer", "PUBLIC", "Demand that this signer covers the newest commit; may be repeated: one of them", true},
     {"signers", "FILE", "The same with public keys from a file, one a line", false},
+    {"without-key", NULL, "Check a sealed file from outside: its bytes, and no entry", false},
+    UNLOCK,
     THREADS("Threads"),
     AS_JSON,
     END};
-static const option recover_options[] = {THREADS("Threads"), AS_JSON, END};
+static const option recover_options[] = {THREADS("Threads"), UNLOCK, AS_JSON, END};
 static const option compact_options[] = {
     {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
     {"level", "N", "zstd level (1 to 19, default 12)", false},
+    UNLOCK,
     THREADS("Threads"),
     WAIT,
     AS_JSON,
     END};
 
 const verb verbs[] = {
-    {"init", "FILE", "Make a new, empty memory", "Fails if FILE exists.\n\nExample:\n  memfile-tool init agent.memfile\n",
+    {"init", "FILE", "Make a new, empty memory", "Fails if FILE exists. With a passphrase or recipients it is sealed: without the key nothing that\n"
+     "it holds can be read.\n\nExamples:\n  memfile-tool init agent.memfile\n"
+     "  memfile-tool init sealed.memfile --recipient \"$(memfile-tool keygen my.key)\"\n",
      init_options, 1, 1, run_init, false},
     {"import", "FILE INPUT.jsonl|-", "Add entries from JSON Lines",
      "One JSON object a line, of up to 1 GiB, like {\"kind\":\"note\",\"text\":\"Tea.\"}: the manual,\n"
@@ -122,13 +151,13 @@ const verb verbs[] = {
      list_options, 1, 1, run_list, true},
     {"log", "FILE", "List commits, newest first", "Example:\n  memfile-tool log agent.memfile --limit 5\n", log_options, 1,
      1, run_log, true},
-    {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", json_only, 1,
+    {"info", "FILE", "Say what the file is and holds", "Example:\n  memfile-tool info agent.memfile --json\n", read_only, 1,
      1, run_info, true},
     {"receipt", "FILE", "Print a line that names the history",
      "Keep it elsewhere: verify --receipt tells later whether a copy still contains that history,\n"
      "also when newest commits were cut off, or all was written anew.\n\n"
      "Example:\n  memfile-tool receipt agent.memfile > agent.receipt\n",
-     json_only, 1, 1, run_receipt, true},
+     read_only, 1, 1, run_receipt, true},
     {"verify", "FILE", "Check every byte",
      "Exit code 0 only when every byte is accounted for; 3 when anything is damaged or\n"
      "unfinished. Signatures are checked, too: a signature of a commit covers all up to it, and\n"
@@ -147,6 +176,13 @@ const verb verbs[] = {
      "bytes are others. The new file is verified before it takes the old one's place.\n\n"
      "Example:\n  memfile-tool compact agent.memfile --output small.memfile\n",
      compact_options, 1, 1, run_compact, false},
+    {"rekey", "FILE", "Seal it for somebody else from now on",
+     "What is written from now on is under a new key. Who had the old one can still read what stood\n"
+     "there before, in this file and in every copy; with --compact all of it is written anew under\n"
+     "the new key, and copies are what is left.\n\n"
+     "Example, after that of init:\n"
+     "  memfile-tool rekey sealed.memfile --identity my.key --recipient \"$(memfile-tool keygen new.key)\"\n",
+     rekey_options, 1, 1, run_rekey, false},
     {"keygen", "FILE", "Make a secret key and print its public key",
      "FILE is new, a line of text, for its owner alone (0600); whoever reads it has the key,\n"
      "unless it is locked under a passphrase. There is no other copy: keep one.\n\n"
@@ -244,7 +280,7 @@ int main(int argc, char **argv)
         print_verb(v);
         return finish_output(EXIT_DONE);
     }
-    rc = secrets_load(&a, v->run == run_keygen);
+    rc = secrets_load(&a, v->run == run_keygen || v->run == run_init);
     if (rc == EXIT_DONE)
         rc = trust_load(&a);
     if (rc != EXIT_DONE)

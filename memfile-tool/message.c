@@ -84,6 +84,10 @@ static int advise(const char *file, const memfile_error *e)
         break;
     case MEMFILE_E_TRUNCATED: hint("memfile-tool verify '%s' says what is missing", file); break;
     case MEMFILE_E_NEWER: hint("a newer memfile-tool reads this; this one is %s", memfile_version()); break;
+    case MEMFILE_E_KEY:
+        hint("--passphrase (the terminal asks), --passphrase-file FILE, or --identity KEYFILE (or MEMFILE_IDENTITY) opens a "
+             "sealed file; a plain one takes none of them");
+        break;
     case MEMFILE_E_BUSY: hint("another process is writing; try again, or give --wait more seconds"); break;
     case MEMFILE_E_UNCERTAIN: hint("look with memfile-tool log '%s' before doing it again", file); break;
     default: break;

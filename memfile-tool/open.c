@@ -10,7 +10,10 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
     memfile_options defaults = MEMFILE_OPTIONS_INIT;
     defaults.memory_limit_bytes = (uint64_t)8 << 30; /* a line of JSON may be 1 GiB long, and takes four times that */
     defaults.rebuild_limit_bytes = 0; /* who waits too long can stop it */
-    int rc = memfile_open(path, mode, options ? options : &defaults, out, &error);
+    options = options ? options : &defaults;
+    if (mode != MEMFILE_CREATE)
+        options->unlock = secret_unlock();
+    int rc = memfile_open(path, mode, options, out, &error);
     if (rc != MEMFILE_OK)
         return report_path(path, NULL, &error);
     memfile_info info;

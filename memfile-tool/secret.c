@@ -23,6 +23,7 @@ typedef struct passphrase {
 } passphrase;
 
 static passphrase of_file; /* --passphrase...: the memfile's, or of the key that is asked for */
+static passphrase of_next; /* --new-passphrase...: the memfile's from now on */
 static memfile_key *identity, *signer;
 
 static void wipe(passphrase *p)
@@ -33,6 +34,7 @@ static void wipe(passphrase *p)
 void secrets_wipe(void)
 {
     wipe(&of_file);
+    wipe(&of_next);
     memfile_key_free(identity);
     memfile_key_free(signer);
     identity = signer = NULL;
@@ -189,24 +191,27 @@ static int passphrase_file(passphrase *p, const char *path)
     return code;
 }
 
-/* Where the options say; EXIT_DONE with nothing given when there are none. */
-static int load_passphrase(passphrase *p, const args *a, const char *about, bool confirm)
+/* Where the options `name`, name-file and name-fd say; EXIT_DONE with nothing given when there are none. */
+static int load_passphrase(passphrase *p, const args *a, const char *name, const char *about, bool confirm)
 {
-    const char *file = arg_value(a, "passphrase-file");
-    bool prompt = arg_flag(a, "passphrase"), descriptor = arg_flag(a, "passphrase-fd");
+    char by_file[32], by_fd[32];
+    snprintf(by_file, sizeof by_file, "%s-file", name);
+    snprintf(by_fd, sizeof by_fd, "%s-fd", name);
+    const char *file = arg_value(a, by_file);
+    bool prompt = arg_flag(a, name), descriptor = arg_flag(a, by_fd);
     uint64_t fd = 0;
     if ((file != NULL) + prompt + descriptor > 1)
-        return usage_error("%s: --passphrase, --passphrase-file and --passphrase-fd exclude each other", a->verb->name);
-    if (!arg_number(a, "passphrase-fd", 0, INT32_MAX, &fd))
+        return usage_error("%s: --%s, --%s and --%s exclude each other", a->verb->name, name, by_file, by_fd);
+    if (!arg_number(a, by_fd, 0, INT32_MAX, &fd))
         return EXIT_USAGE;
     if (prompt)
         return ask_passphrase(p, about, confirm);
     if (file)
         return passphrase_file(p, file);
     if (descriptor) {
-        char name[40];
-        snprintf(name, sizeof name, "descriptor %u", (unsigned)fd);
-        return passphrase_from(p, (int)fd, name);
+        char number[40];
+        snprintf(number, sizeof number, "descriptor %u", (unsigned)fd);
+        return passphrase_from(p, (int)fd, number);
     }
     return EXIT_DONE;
 }
@@ -270,7 +275,9 @@ int secrets_load(const args *a, bool setting)
 {
     const char *sign = arg_value(a, "sign-with"), *sign_file = arg_value(a, "sign-passphrase-file");
     const char *path = arg_value(a, "identity");
-    int code = load_passphrase(&of_file, a, a->positional[0], setting);
+    int code = load_passphrase(&of_file, a, "passphrase", a->positional[0], setting);
+    if (code == EXIT_DONE)
+        code = load_passphrase(&of_next, a, "new-passphrase", a->positional[0], true);
     if (code == EXIT_DONE && !path && !of_file.given && has_option(a, "identity"))
         path = getenv("MEMFILE_IDENTITY");
     if (code == EXIT_DONE && path && *path)
@@ -295,9 +302,39 @@ const char *secret_passphrase(size_t *length)
     return of_file.given ? of_file.text : NULL;
 }
 
+const char *secret_new_passphrase(size_t *length)
+{
+    *length = of_next.length;
+    return of_next.given ? of_next.text : NULL;
+}
+
 const memfile_key *secret_identity(void)
 {
     return identity;
+}
+
+memfile_unlock secret_unlock(void)
+{
+    memfile_unlock u = {of_file.given && !identity ? of_file.text : NULL, identity ? 0 : of_file.length, identity};
+    return u;
+}
+
+bool seal_options(const args *a, const char *text, size_t length, memfile_seal_for *out)
+{
+    static const char *recipients[64];
+    uint64_t passes = 0, memory = 0;
+    if (!arg_number(a, "passes", 1, 10, &passes) || !arg_number(a, "memory", 8, 1048576, &memory))
+        return false;
+    memset(out, 0, sizeof *out);
+    out->passphrase = text;
+    out->passphrase_length = length;
+    out->passes = (uint32_t)passes;
+    out->memory_kib = (uint32_t)memory;
+    out->recipients = recipients;
+    out->padded = arg_flag(a, "pad");
+    for (const char *r; out->recipient_count < 64 && (r = arg_nth(a, "recipient", (int)out->recipient_count));)
+        recipients[out->recipient_count++] = r;
+    return true;
 }
 
 const memfile_key *secret_signer(void)

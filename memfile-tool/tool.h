@@ -144,7 +144,12 @@ int secrets_load(const args *a, bool setting);
 void secrets_wipe(void);
 /* Each NULL when it was not given; owned by secret.c. */
 const char *secret_passphrase(size_t *length);
+const char *secret_new_passphrase(size_t *length);
 const memfile_key *secret_identity(void); /* a recipient's */
+/* What was given to open a sealed file; a passphrase beside an identity is that of its key file. */
+memfile_unlock secret_unlock(void);
+/* Whom the options --recipient, --pad, --passes and --memory want a file sealed for. */
+bool seal_options(const args *a, const char *passphrase, size_t length, memfile_seal_for *out);
 const memfile_key *secret_signer(void);
 
 /* ---- trust (trust.c): --signer, --signers and --receipt, read by main before the sandbox; EXIT_USAGE or EXIT_SYSTEM
@@ -168,6 +173,7 @@ void findings_show(void *context, const memfile_finding *finding);
 
 int run_init(struct args *a);
 int run_keygen(struct args *a);
+int run_rekey(struct args *a);
 int run_import(struct args *a);
 int run_export(struct args *a);
 int run_put(struct args *a);
