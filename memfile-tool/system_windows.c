@@ -155,6 +155,71 @@ void input_close(int input)
         _close(input);
 }
 
+/* Rights are lists here, which the folder gives. */
+bool input_is_open_to_others(int input)
+{
+    (void)input;
+    return false;
+}
+
+int file_write_new(const char *path, const char *text, size_t length)
+{
+    wchar_t *wide = wide_of(path);
+    int fd = wide ? _wopen(wide, _O_WRONLY | _O_CREAT | _O_EXCL | _O_BINARY | _O_NOINHERIT, _S_IREAD | _S_IWRITE) : -1;
+    bool written = fd >= 0 && _write(fd, text, (unsigned)length) == (int)length && _commit(fd) == 0;
+    int error = errno;
+    if (fd >= 0)
+        _close(fd);
+    if (fd >= 0 && !written)
+        DeleteFileW(wide);
+    free(wide);
+    return written ? 0 : error;
+}
+
+void system_no_dumps(void)
+{
+    SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);
+}
+
+static void say_to(HANDLE console, const char *text)
+{
+    DWORD n;
+    wchar_t *wide = wide_of(text);
+    if (wide)
+        WriteConsoleW(console, wide, (DWORD)wcslen(wide), &n, NULL);
+    free(wide);
+}
+
+ptrdiff_t terminal_ask(const char *prompt, const char *about, char *out, size_t size)
+{
+    wchar_t typed[2048];
+    char name[300], last = '\0';
+    DWORD mode, n = 0;
+    ptrdiff_t length = -2;
+    HANDLE in = CreateFileW(L"CONIN$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+    HANDLE to = CreateFileW(L"CONOUT$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+    if (in != INVALID_HANDLE_VALUE && GetConsoleMode(in, &mode)) {
+        snprintf(name, sizeof name, "%s%s%.200s%s: ", prompt, about ? " '" : "", about ? about : "", about ? "'" : "");
+        tame(name, strlen(name), false, &last);
+        say_to(to, name);
+        SetConsoleMode(in, (mode & ~(DWORD)ENABLE_ECHO_INPUT) | ENABLE_LINE_INPUT | ENABLE_PROCESSED_INPUT);
+        bool got = ReadConsoleW(in, typed, 2048, &n, NULL);
+        SetConsoleMode(in, mode);
+        say_to(to, "\r\n");
+        /* one that does not fit is as long as the room, which is too long */
+        length = got && n ? WideCharToMultiByte(CP_UTF8, 0, typed, (int)n, out, (int)size, NULL, NULL) : got ? 0 : -1;
+        if (got && n && length == 0)
+            length = (ptrdiff_t)size;
+        errno = EIO;
+        memfile_wipe(typed, sizeof typed);
+    }
+    if (in != INVALID_HANDLE_VALUE)
+        CloseHandle(in);
+    if (to != INVALID_HANDLE_VALUE)
+        CloseHandle(to);
+    return length;
+}
+
 static DWORD attributes_of(const char *path)
 {
     wchar_t *wide = wide_of(path);

@@ -178,6 +178,15 @@ int input_open(const char *path, uint64_t *size);
 ptrdiff_t input_read(int input, void *out, size_t length);
 /* Leaves standard input open. */
 void input_close(int input);
+/* Whether its mode lets others than the owner read. */
+bool input_is_open_to_others(int input);
+/* Makes a file for the owner alone and syncs it; 0, or errno and no file. EEXIST: there was one. */
+int file_write_new(const char *path, const char *text, size_t length);
+/* Asks at the terminal, without echo, for a line; `about` (may be NULL) is shown in quotes. Its length
+ * with the line's end, -1 and errno, or -2: there is no terminal. */
+ptrdiff_t terminal_ask(const char *prompt, const char *about, char *out, size_t size);
+/* A crash shall leave no copy of memory. */
+void system_no_dumps(void);
 bool path_exists(const char *path);
 bool path_is_directory(const char *path);
 /* To be freed; NULL when there is no such file. */
