@@ -1,6 +1,5 @@
 /* get: one entry's content, or all of it. */
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -10,7 +9,7 @@ static int print_content(memfile *mf, const memfile_entry *entry)
 {
     static char buffer[65536];
     memfile_content *content;
-    bool terminal = isatty(STDOUT_FILENO);
+    bool terminal = is_terminal(stdout);
     char last = '\0';
     size_t n = 0;
     int rc = memfile_content_open(mf, entry, &content);

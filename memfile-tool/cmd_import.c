@@ -1,11 +1,7 @@
 /* import: JSON Lines into commits. */
-#define _DEFAULT_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -51,9 +47,7 @@ static int next_line(input *in, char **line, size_t *length)
             in->buffer = grown;
             in->capacity = capacity;
         }
-        ssize_t n = read(in->fd, in->buffer + in->end, in->capacity - in->end);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ptrdiff_t n = input_read(in->fd, in->buffer + in->end, in->capacity - in->end);
         if (n < 0)
             return -1;
         in->at_end = n == 0;
@@ -238,18 +232,15 @@ static int import_lines(memfile *mf, memfile_draft *draft, const char *path, con
 
 static int open_input(const char *name, input *in)
 {
-    struct stat st;
     bool standard_input = strcmp(name, "-") == 0;
-    in->fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    in->fd = input_open(standard_input ? NULL : name, &in->size);
     if (in->fd < 0) {
         int reason = errno;
         usage_error("cannot open '%s': %s", name, strerror(reason));
         return reason == ENOENT ? EXIT_NOTHING : EXIT_SYSTEM;
     }
-    if (standard_input && isatty(STDIN_FILENO))
-        hint("lines are read from the terminal; Ctrl-D on a line of its own ends them");
-    if (fstat(in->fd, &st) == 0 && S_ISREG(st.st_mode))
-        in->size = (uint64_t)st.st_size;
+    if (standard_input && is_terminal(stdin))
+        hint("lines are read from the terminal; %s on a line of its own ends them", end_of_input);
     in->capacity = 1u << 18;
     in->buffer = (char *)malloc(in->capacity);
     if (!in->buffer) {
@@ -262,11 +253,11 @@ static int open_input(const char *name, input *in)
 /* Opens the memfile, made if there is none: then *made says so. */
 static int open_target(const char *path, memfile_options *options, memfile **mf, bool *made)
 {
-    *made = access(path, F_OK) != 0 && memfile_open(path, MEMFILE_CREATE, options, mf, NULL) == MEMFILE_OK;
+    *made = !path_exists(path) && memfile_open(path, MEMFILE_CREATE, options, mf, NULL) == MEMFILE_OK;
     if (*made)
         return EXIT_DONE;
     /* there is one, or somebody else has just made it, or it cannot be made */
-    return open_memfile(path, access(path, F_OK) == 0 ? MEMFILE_WRITE : MEMFILE_CREATE, options, mf);
+    return open_memfile(path, path_exists(path) ? MEMFILE_WRITE : MEMFILE_CREATE, options, mf);
 }
 
 /* Removes the file that this import made, if it holds nothing. Another process may
@@ -278,7 +269,7 @@ static void remove_made(memfile *mf, memfile_draft *draft, const char *path)
     memfile_draft_set(draft, MEMFILE_TEXT, "", 0);
     if (memfile_put(mf, draft, NULL) == MEMFILE_OK && memfile_get_info(mf, &info, sizeof info) == MEMFILE_OK &&
         info.commits == 1)
-        unlink(path);
+        path_remove(path);
     memfile_rollback(mf);
 }
 
@@ -332,7 +323,6 @@ int run_import(args *a)
     memfile_draft_free(draft);
     memfile_close(mf);
     free(in.buffer);
-    if (in.fd > STDIN_FILENO)
-        close(in.fd);
+    input_close(in.fd);
     return finish_output(rc);
 }

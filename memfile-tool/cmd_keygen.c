@@ -1,43 +1,19 @@
 /* keygen: a new secret key in a file of its own. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
-
-static bool write_all(int fd, const char *text, size_t length)
-{
-    while (length > 0) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        length -= (size_t)n;
-    }
-    return true;
-}
 
 /* A file that was there is never touched; one that could not be written whole is removed again. */
 static int write_new(const char *path, const char *text, size_t length)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST) {
+    int error = file_write_new(path, text, length);
+    if (error == 0)
+        return EXIT_DONE;
+    if (error == EEXIST) {
         usage_error("'%s' exists; a key is never written over another file", path);
         return EXIT_CONFLICT;
     }
-    bool written = fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0;
-    int error = errno;
-    if (fd >= 0 && close(fd) != 0 && written) {
-        error = errno;
-        written = false;
-    }
-    if (written)
-        return EXIT_DONE;
-    if (fd >= 0)
-        unlink(path);
     usage_error("cannot write '%s': %s", path, strerror(error));
     return EXIT_SYSTEM;
 }

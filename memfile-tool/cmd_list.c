@@ -1,7 +1,5 @@
 /* list: entries that a filter lets through, as a table or as JSON Lines. */
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -21,12 +19,11 @@ static size_t digits(uint64_t value)
 
 static layout layout_for(uint64_t entries)
 {
-    struct winsize size;
     layout l = {0, 8, 20, 12, 36, 0};
-    if (!isatty(STDOUT_FILENO))
+    if (!is_terminal(stdout))
         return l;
-    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    l.width = known ? size.ws_col : 100;
+    size_t columns = terminal_columns();
+    l.width = columns ? columns : 100;
     l.number = digits(entries);
     if (l.width < 120) {
         l.time = l.width < 50 ? 0 : l.width < 70 ? 10 : 16;
@@ -50,15 +47,11 @@ static void print_when(const memfile_entry *e, size_t width)
 {
     int64_t seconds;
     uint32_t nanoseconds;
-    char when[40] = "-";
+    char when[TIME_TEXT_SIZE] = "-";
     if (width == 0)
         return;
     if (memfile_entry_time(e, MEMFILE_TIME, &seconds, &nanoseconds)) {
-        FILE *out = fmemopen(when, sizeof when, "w");
-        if (out) {
-            print_time_us(out, seconds * 1000000);
-            fclose(out);
-        }
+        time_text(when, seconds * 1000000);
         when[19] = 'Z';
         when[20] = '\0';
     }

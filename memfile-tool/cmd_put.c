@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -38,21 +37,20 @@ static bool good_text(const char *name, const char *value, size_t length, size_t
 /* k=v pairs to one JSON object; v stays as it is when it is JSON, else becomes a string. */
 static int set_meta(memfile_draft *draft, const args *a)
 {
-    char *json = NULL;
-    size_t size = 0;
-    int rc = MEMFILE_OK;
-    if (!arg_nth(a, "meta", 0))
-        return rc;
-    FILE *out = open_memstream(&json, &size);
+    const char *pair;
     memfile_draft *probe = NULL;
-    if (!out || memfile_draft_new(&probe) != MEMFILE_OK) {
-        if (out)
-            fclose(out);
+    size_t size = 0, room = 2;
+    int rc = MEMFILE_OK;
+    for (int i = 0; (pair = arg_nth(a, "meta", i)); i++)
+        room += 6 * strlen(pair) + 6;
+    if (room == 2)
+        return rc;
+    char *json = (char *)malloc(room);
+    if (!json || memfile_draft_new(&probe) != MEMFILE_OK) {
         free(json);
         return MEMFILE_E_MEMORY;
     }
-    fputc('{', out);
-    const char *pair;
+    json[size++] = '{';
     for (int i = 0; rc == MEMFILE_OK && (pair = arg_nth(a, "meta", i)); i++) {
         const char *equals = strchr(pair, '=');
         if (!equals || equals == pair) {
@@ -61,17 +59,20 @@ static int set_meta(memfile_draft *draft, const args *a)
             break;
         }
         if (i)
-            fputc(',', out);
-        print_json_string(out, pair, (size_t)(equals - pair));
-        fputc(':', out);
+            json[size++] = ',';
+        size += write_json_string(json + size, pair, (size_t)(equals - pair));
+        json[size++] = ':';
         memfile_draft_clear(probe);
-        if (equals[1] && memfile_draft_set_json(probe, "probe", equals + 1, strlen(equals + 1)) == MEMFILE_OK)
-            fputs(equals + 1, out);
-        else
-            print_json_string(out, equals + 1, strlen(equals + 1));
+        const char *value = equals + 1;
+        size_t length = strlen(value);
+        if (length && memfile_draft_set_json(probe, "probe", value, length) == MEMFILE_OK) {
+            memcpy(json + size, value, length);
+            size += length;
+        } else {
+            size += write_json_string(json + size, value, length);
+        }
     }
-    fputc('}', out);
-    fclose(out);
+    json[size++] = '}';
     memfile_draft_free(probe);
     if (rc == MEMFILE_OK && memfile_draft_set_json(draft, "meta", json, size) != MEMFILE_OK) {
         usage_error("put: --meta names a key twice");
@@ -152,13 +153,13 @@ static int fill_draft(memfile_draft *draft, const args *a)
 static int put_stream(memfile *mf, memfile_draft *draft, bool is_text, memfile_put_result *result, const char *path)
 {
     static char buffer[65536];
-    if (isatty(STDIN_FILENO))
-        hint("the %s is read from the terminal; Ctrl-D on a line of its own ends it", is_text ? "text" : "data");
+    uint64_t size;
+    int input = input_open(NULL, &size);
+    if (is_terminal(stdin))
+        hint("the %s is read from the terminal; %s on a line of its own ends it", is_text ? "text" : "data", end_of_input);
     int rc = memfile_put_begin(mf, draft, is_text);
     while (rc == MEMFILE_OK) {
-        ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ptrdiff_t n = input_read(input, buffer, sizeof buffer);
         if (n < 0) {
             usage_error("cannot read standard input: %s", strerror(errno));
             return EXIT_SYSTEM;
@@ -206,7 +207,7 @@ int run_put(args *a)
         print_json_string(stdout, result.id, result.id_length);
         printf(",\"entry\":%llu,\"existed\":%s}\n", (unsigned long long)result.entry, result.existed ? "true" : "false");
     } else if (rc == EXIT_DONE) {
-        if (isatty(STDOUT_FILENO))
+        if (is_terminal(stdout))
             print_line(stdout, result.id, result.id_length, 0);
         else
             fwrite(result.id, 1, result.id_length, stdout);

@@ -1,7 +1,6 @@
 /* json: what the tool itself must know of JSON: printing strings, and the members
  * of a line, of which the library says only whether they are right. */
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -88,27 +87,48 @@ bool next_member(member *m, const char *json, size_t length)
     return false;
 }
 
+/* The character at text[*at] as it stands in a string: 1 to 6 bytes to `out`. */
+static size_t escape(char out[7], const char *text, size_t length, size_t *at)
+{
+    unsigned char ch = (unsigned char)text[(*at)++], next = *at < length ? (unsigned char)text[*at] : 0;
+    if (ch == '"' || ch == '\\')
+        return (size_t)snprintf(out, 7, "\\%c", ch);
+    if (ch < 0x20 || ch == 0x7f)
+        return (size_t)snprintf(out, 7, "\\u%04x", ch);
+    if (ch == 0xc2 && next >= 0x80 && next < 0xa0) { /* a terminal obeys these */
+        ++*at;
+        return (size_t)snprintf(out, 7, "\\u%04x", next);
+    }
+    *out = (char)ch;
+    return 1;
+}
 
 void print_json_string(FILE *out, const char *text, size_t length)
 {
+    char escaped[7];
     fputc('"', out);
-    for (size_t i = 0; i < length; i++) {
-        unsigned char ch = (unsigned char)text[i], next = i + 1 < length ? (unsigned char)text[i + 1] : 0;
-        if (ch == '"' || ch == '\\')
-            fprintf(out, "\\%c", ch);
-        else if (ch < 0x20 || ch == 0x7f)
-            fprintf(out, "\\u%04x", ch);
-        else if (ch == 0xc2 && next >= 0x80 && next < 0xa0) /* a terminal obeys these */
-            fprintf(out, "\\u%04x", next), i++;
-        else
-            fputc(ch, out);
+    for (size_t i = 0; i < length;)
+        fwrite(escaped, 1, escape(escaped, text, length, &i), out);
+    fputc('"', out);
+}
+
+size_t write_json_string(char *out, const char *text, size_t length)
+{
+    char escaped[7];
+    size_t size = 0;
+    out[size++] = '"';
+    for (size_t i = 0; i < length;) {
+        size_t n = escape(escaped, text, length, &i);
+        memcpy(out + size, escaped, n);
+        size += n;
     }
-    fputc('"', out);
+    out[size++] = '"';
+    return size;
 }
 
 void print_json_line(const char *json, size_t length)
 {
-    if (!isatty(STDOUT_FILENO)) {
+    if (!is_terminal(stdout)) {
         fwrite(json, 1, length, stdout);
     } else { /* a terminal obeys DEL and C1 controls, which JSON may hold as they are */
         for (size_t i = 0; i < length; i++) {

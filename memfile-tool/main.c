@@ -1,8 +1,5 @@
 /* main: which verb, and help. */
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -247,18 +244,9 @@ int run_version(args *a)
     return finish_output(EXIT_DONE);
 }
 
-/* Descriptors 0 to 2 that are closed would be given to files we open. */
-static void fill_descriptors(void)
-{
-    for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
-            _exit(EXIT_SYSTEM);
-}
-
 int main(int argc, char **argv)
 {
-    fill_descriptors();
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file size is an error like a full disk */
+    system_start(&argc, &argv);
     if (argc < 2) {
         print_overview();
         finish_output(EXIT_USAGE);
@@ -287,7 +275,7 @@ int main(int argc, char **argv)
         return rc;
 #ifndef MEMFILE_SANITIZE /* a leak check at exit reads /proc and stops threads */
     if (v->only_reads) {
-        text_prepare();
+        columns_prepare();
         sandbox_for_reading(a.positional[0]);
     }
 #endif

@@ -3,9 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -14,18 +12,18 @@ static int output_errno; /* why stdout failed, when that was seen at once */
 
 static bool colour(FILE *out)
 {
-    return isatty(fileno(out)) && !getenv("NO_COLOR");
+    return is_terminal(out) && !getenv("NO_COLOR");
 }
 
 /* One line on stderr. File names and ids in it may hold what a terminal would obey. */
-__attribute__((format(printf, 3, 0)))
+TOOL_PRINTF(3, 0)
 static void say(const char *label, const char *code, const char *format, va_list list)
 {
     char text[8192], last = '\0';
     progress_clear();
     fflush(stdout);
     vsnprintf(text, sizeof text, format, list);
-    if (isatty(STDERR_FILENO))
+    if (is_terminal(stderr))
         tame(text, strlen(text), false, &last);
     if (colour(stderr))
         fprintf(stderr, "\033[%sm%s\033[0m%s\n", code, label, text);
@@ -124,25 +122,19 @@ static bool say_in_place(const char *message, const char *name, const char *path
 /* The library names a file as it was given, or by its last name behind all links. */
 static bool say_about(const char *path, const char *message)
 {
-    const char *slash = strrchr(path, '/');
-    if (say_in_place(message, path, path) || (slash && slash[1] && say_in_place(message, slash + 1, path)))
+    const char *last = last_part(path);
+    if (say_in_place(message, path, path) || (last > path && *last && say_in_place(message, last, path)))
         return true;
-    char *real = realpath(path, NULL);
-    bool said = real && strrchr(real, '/') && say_in_place(message, strrchr(real, '/') + 1, path);
+    char *real = path_without_links(path);
+    bool said = real && last_part(real) > real && say_in_place(message, last_part(real), path);
     free(real);
     return said;
-}
-
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 int report_path(const char *path, const char *output, const memfile_error *e)
 {
     bool writing = strncmp(e->message, "cannot write", 12) == 0 || strncmp(e->message, "no room", 7) == 0;
-    if ((e->code == MEMFILE_E_NOT_MEMFILE || e->system_errno == EISDIR) && is_directory(path)) {
+    if ((e->code == MEMFILE_E_NOT_MEMFILE || e->system_errno == EISDIR) && path_is_directory(path)) {
         usage_error("'%s' is a directory, not a memfile", path);
         return EXIT_NOT_MEMFILE;
     }
@@ -161,19 +153,28 @@ void print_hex(FILE *out, const uint8_t *bytes, size_t length)
         fprintf(out, "%02x", bytes[i]);
 }
 
+/* Years are counted from March here, so that the day of a leap year is the last one:
+ * howardhinnant.github.io/date_algorithms.html, civil_from_days. */
+void time_text(char out[TIME_TEXT_SIZE], int64_t us)
+{
+    int64_t seconds = us / 1000000 - (us % 1000000 < 0), days = seconds / 86400 - (seconds % 86400 < 0);
+    int fraction = (int)(us - seconds * 1000000), second = (int)(seconds - days * 86400);
+    days += 719468; /* from 1 March of year 0 */
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int day = (int)(days - era * 146097); /* of 400 years */
+    int year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    int month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    snprintf(out, TIME_TEXT_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ", (long long)(year + era * 400 + (month >= 10)),
+             month < 10 ? month + 3 : month - 9, day + 1, second / 3600, second / 60 % 60, second % 60, fraction);
+}
+
 void print_time_us(FILE *out, int64_t us)
 {
-    time_t seconds = (time_t)(us / 1000000);
-    int fraction = (int)(us % 1000000);
-    struct tm tm;
-    if (fraction < 0)
-        fraction += 1000000, seconds--;
-    if (!gmtime_r(&seconds, &tm)) {
-        fputs("-", out);
-        return;
-    }
-    fprintf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-            tm.tm_min, tm.tm_sec, fraction);
+    char text[TIME_TEXT_SIZE];
+    time_text(text, us);
+    fputs(text, out);
 }
 
 bool output_failed(void)
@@ -190,7 +191,7 @@ int finish_output(int exit_code)
     bool failed = output_failed();
     if (fflush(stdout) != 0 || failed) {
         int reason = failed ? output_errno : errno;
-        if (reason != EPIPE) /* else the reader has gone: nobody to tell */
+        if (!reader_is_gone(reason)) /* else there is nobody to tell */
             usage_error("cannot write to standard output: %s", strerror(reason ? reason : EIO));
         return EXIT_SYSTEM;
     }
@@ -201,7 +202,7 @@ void progress_show(void *label, uint64_t done, uint64_t total)
 {
     static time_t last;
     time_t now = time(NULL);
-    if (!isatty(STDERR_FILENO) || total == 0 || (bar_shown && now == last && done < total))
+    if (!is_terminal(stderr) || total == 0 || (bar_shown && now == last && done < total))
         return;
     last = now;
     int percent = (int)((double)done * 100 / (double)total), filled = percent * 30 / 100;

@@ -1,7 +1,7 @@
 /* sandbox: verbs that only read drop, before they touch the file, what they do not need:
  * with Landlock the view of every other file, with seccomp writing, sockets, new programs
- * and what changes names. Where the kernel has neither the verb runs as it is: this is a second
- * wall, not the first. Kernel documentation: userspace-api/landlock, userspace-api/seccomp_filter. */
+ * and what changes names. Where the kernel has neither, and on Windows, the verb runs as it is: this
+ * is a second wall, not the first. Kernel documentation: userspace-api/landlock, userspace-api/seccomp_filter. */
 #define _GNU_SOURCE /* syscall, O_PATH */
 #include "tool.h"
 

@@ -1,15 +1,8 @@
 /* secret: passphrases and keys. They come from a terminal, a file or a descriptor, never from an argument or
  * the environment, are read once before the sandbox is closed, and are wiped when the process ends. */
-#define _DEFAULT_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -44,60 +37,14 @@ void secrets_wipe(void)
 static void protect(void)
 {
     static bool done;
-    struct rlimit none = {0, 0};
     if (done)
         return;
     done = true;
-    setrlimit(RLIMIT_CORE, &none);
+    system_no_dumps();
     atexit(secrets_wipe);
 }
 
 /* ---- terminal */
-
-static struct termios before; /* as the terminal is to be left */
-static int terminal = -1;
-
-static void restore(int number)
-{
-    tcsetattr(terminal, TCSAFLUSH, &before);
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-static const int ends[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP};
-#define ENDS (sizeof ends / sizeof *ends)
-
-/* One line without echo. A signal that ends the process leaves the terminal as it was. */
-static ssize_t ask(const char *prompt, const char *about, char *out, size_t size)
-{
-    struct termios quiet = before;
-    struct sigaction action = {.sa_handler = restore}, old[ENDS];
-    sigset_t stop, mask;
-    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTSTP); /* no shell gets it without echo */
-    sigprocmask(SIG_BLOCK, &stop, &mask);
-    for (size_t i = 0; i < ENDS; i++)
-        sigaction(ends[i], &action, &old[i]);
-    tcsetattr(terminal, TCSAFLUSH, &quiet);
-    dprintf(terminal, "%s", prompt);
-    if (about) {
-        char name[256], last = '\0';
-        snprintf(name, sizeof name, "%s", about);
-        tame(name, strlen(name), false, &last);
-        dprintf(terminal, " '%s'", name);
-    }
-    dprintf(terminal, ": ");
-    ssize_t n = read(terminal, out, size);
-    int error = errno;
-    dprintf(terminal, "\n");
-    tcsetattr(terminal, TCSAFLUSH, &before);
-    for (size_t i = 0; i < ENDS; i++)
-        sigaction(ends[i], &old[i], NULL);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    errno = error;
-    return n;
-}
 
 /* Takes one line's end off and checks the length; `where` names the source. */
 static int finish(passphrase *p, size_t length, const char *where)
@@ -118,20 +65,21 @@ static int ask_passphrase(passphrase *p, const char *about, bool confirm)
 {
     int code = EXIT_DONE;
     protect();
-    terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (terminal < 0 || tcgetattr(terminal, &before) != 0) {
+    ptrdiff_t n = terminal_ask(confirm ? "New passphrase" : "Passphrase", about, p->text, sizeof p->text);
+    if (n == -2) {
         usage_error("there is no terminal to ask for the passphrase");
         hint("--passphrase-file FILE or --passphrase-fd N gives it (--sign-passphrase-file for a signing key)");
         code = EXIT_KEY;
+    } else if (n < 0) {
+        usage_error("cannot read the passphrase: %s", strerror(errno));
+        code = EXIT_SYSTEM;
+    } else {
+        code = finish(p, (size_t)n, "that was typed");
     }
-    ssize_t n = code == EXIT_DONE ? ask(confirm ? "New passphrase" : "Passphrase", about, p->text, sizeof p->text) : 0;
-    if (code == EXIT_DONE)
-        code = n < 0 ? (usage_error("cannot read the passphrase: %s", strerror(errno)), EXIT_SYSTEM)
-                     : finish(p, (size_t)n, "that was typed");
     if (code == EXIT_DONE && confirm) {
         passphrase again;
         memset(&again, 0, sizeof again);
-        n = ask("The same again", NULL, again.text, sizeof again.text);
+        n = terminal_ask("The same again", NULL, again.text, sizeof again.text);
         code = finish(&again, n < 0 ? 0 : (size_t)n, "that was typed");
         if (code == EXIT_DONE && (again.length != p->length || memcmp(again.text, p->text, p->length) != 0))
             code = (usage_error("the two passphrases differ"), EXIT_KEY);
@@ -139,36 +87,31 @@ static int ask_passphrase(passphrase *p, const char *about, bool confirm)
     }
     if (code != EXIT_DONE)
         wipe(p);
-    if (terminal >= 0)
-        close(terminal);
-    terminal = -1;
     return code;
 }
 
 /* ---- files */
 
 /* All of a descriptor, at most `size` bytes; -1 with errno. */
-static ssize_t read_all(int fd, char *out, size_t size)
+static ptrdiff_t read_all(int fd, char *out, size_t size)
 {
     size_t length = 0;
     while (length < size) {
-        ssize_t n = read(fd, out + length, size - length);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ptrdiff_t n = input_read(fd, out + length, size - length);
         if (n < 0)
             return -1;
         if (n == 0)
             break;
         length += (size_t)n;
     }
-    return (ssize_t)length;
+    return (ptrdiff_t)length;
 }
 
 static int passphrase_from(passphrase *p, int fd, const char *name)
 {
     char where[320];
     protect();
-    ssize_t n = fd < 0 ? -1 : read_all(fd, p->text, sizeof p->text);
+    ptrdiff_t n = fd < 0 ? -1 : read_all(fd, p->text, sizeof p->text);
     if (n < 0) {
         usage_error("cannot read the passphrase from %s: %s", name, strerror(errno));
         return EXIT_SYSTEM;
@@ -184,10 +127,10 @@ static int passphrase_file(passphrase *p, const char *path)
 {
     char name[300];
     snprintf(name, sizeof name, "'%s'", path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t size;
+    int fd = input_open(path, &size);
     int code = passphrase_from(p, fd, name);
-    if (fd >= 0)
-        close(fd);
+    input_close(fd);
     return code;
 }
 
@@ -218,15 +161,14 @@ static int load_passphrase(passphrase *p, const args *a, const char *name, const
 
 static int key_text(const char *path, char *text, size_t size, size_t *length)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read_all(fd, text, size);
+    uint64_t file_size;
+    int fd = input_open(path, &file_size);
+    ptrdiff_t n = fd < 0 ? -1 : read_all(fd, text, size);
     if (n < 0)
         usage_error("cannot read the key '%s': %s", path, strerror(errno));
-    if (n >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
+    if (n >= 0 && input_is_open_to_others(fd))
         hint("others can read the key '%s': chmod 600 '%s'", path, path);
-    if (fd >= 0)
-        close(fd);
+    input_close(fd);
     *length = n < 0 ? 0 : (size_t)n;
     return n < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }

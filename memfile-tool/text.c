@@ -1,7 +1,5 @@
 /* text: what of a text a terminal may be shown, and how many columns it takes. */
-#include <locale.h>
 #include <string.h>
-#include <wchar.h>
 
 #include "tool.h"
 
@@ -43,22 +41,9 @@ static bool is_control(uint32_t ch)
     return ch < 0x20 || (ch >= 0x7f && ch < 0xa0) || ch == UTF8_INVALID;
 }
 
-/* wcwidth knows nothing beyond ASCII in the C locale. */
-void text_prepare(void)
-{
-    static bool done;
-    if (!done && (!setlocale(LC_CTYPE, "") || wcwidth(0x4e00) != 2))
-        setlocale(LC_CTYPE, "C.UTF-8");
-    done = true;
-}
-
 static size_t columns_of(uint32_t ch)
 {
-    if (is_control(ch))
-        return 1; /* it is shown as one sign */
-    text_prepare();
-    int width = wcwidth((wchar_t)ch);
-    return width < 0 ? 1 : (size_t)width;
+    return is_control(ch) ? 1 /* it is shown as one sign */ : character_columns(ch);
 }
 
 size_t text_columns(const char *text, size_t length)

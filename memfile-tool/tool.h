@@ -10,6 +10,13 @@
 
 #include "memfile.h"
 
+/* the C library's formats, and not those that Windows had before C99 */
+#ifdef __MINGW32__
+#define TOOL_PRINTF(a, b) __attribute__((format(gnu_printf, a, b)))
+#else
+#define TOOL_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#endif
+
 /* Exit codes, as the manual page says. */
 enum {
     EXIT_DONE = 0,
@@ -65,7 +72,7 @@ int args_parse(args *a, const verb *v, int argc, char **argv);
 
 /* ---- messages, on stderr: "memfile-tool: what" then "hint: what next" */
 
-int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int usage_error(const char *format, ...) TOOL_PRINTF(1, 2);
 /* Prints an error of the library about a file that is open, with advice; returns
  * the exit code. */
 int report(const char *file, const memfile_error *error);
@@ -74,7 +81,7 @@ int report(const char *file, const memfile_error *error);
 int report_path(const char *path, const char *output, const memfile_error *error);
 /* After entries that could not be read. */
 int report_damaged(const char *path, uint64_t count);
-void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void hint(const char *format, ...) TOOL_PRINTF(1, 2);
 int exit_code_of(int code);
 /* "entry" or "entries" */
 const char *plural(uint64_t count, const char *one, const char *many);
@@ -83,6 +90,8 @@ const char *plural(uint64_t count, const char *one, const char *many);
 
 void print_hex(FILE *out, const uint8_t *bytes, size_t length);
 /* microseconds since 1970 as RFC 3339 with six digits */
+#define TIME_TEXT_SIZE 96
+void time_text(char out[TIME_TEXT_SIZE], int64_t us);
 void print_time_us(FILE *out, int64_t us);
 /* True once stdout has failed; the reason is kept for finish_output. */
 bool output_failed(void);
@@ -95,8 +104,6 @@ int finish_output(int exit_code);
 /* Next character: returns its bytes; UTF8_INVALID and 1 for a byte that begins none. */
 size_t utf8_next(const char *text, size_t length, uint32_t *character);
 bool utf8_valid(const char *text, size_t length);
-/* Reads what columns are counted by; later calls read no file. */
-void text_prepare(void);
 /* columns that print_line takes without a limit; wide characters count as two */
 size_t text_columns(const char *text, size_t length);
 /* Text on one line: controls are shown as '?', more than `width` columns (0: no
@@ -111,6 +118,8 @@ void tame(char *text, size_t length, bool lines, char *last);
 /* ---- JSON */
 
 void print_json_string(FILE *out, const char *text, size_t length);
+/* The same into memory, without a NUL; `out` holds 6 * length + 2 bytes. Returns how many it took. */
+size_t write_json_string(char *out, const char *text, size_t length);
 /* A line of JSON on stdout; on a terminal with control characters escaped. */
 void print_json_line(const char *json, size_t length);
 /* The members of the object in `json`, which may be damaged: begin with {0}. */
@@ -158,6 +167,45 @@ int trust_load(const args *a);
 bool trust_asked(void); /* was any signer named? */
 const memfile_receipt *trust_receipt(void); /* NULL: none was given */
 bool trust_has(const uint8_t public_key[32]);
+
+/* ---- the operating system: system_posix.c, system_windows.c */
+
+/* First of all: standard streams and signals as the tool wants them, arguments in UTF-8. */
+void system_start(int *argc, char ***argv);
+bool is_terminal(FILE *stream);
+/* of the terminal that stdout is; 0: not known */
+size_t terminal_columns(void);
+/* whether an error of writing to stdout means that nobody reads there any more */
+bool reader_is_gone(int error);
+/* what ends input at a terminal, as one calls it */
+extern const char end_of_input[];
+/* Reads what columns are counted by; later calls read no file. */
+void columns_prepare(void);
+/* 0, 1 or 2 */
+size_t character_columns(uint32_t character);
+/* Opens a file for reading, standard input for NULL; -1 and errno when it cannot. *size is 0 when
+ * there is none. */
+int input_open(const char *path, uint64_t *size);
+/* As read(2); no signal interrupts it. */
+ptrdiff_t input_read(int input, void *out, size_t length);
+/* Leaves standard input open. */
+void input_close(int input);
+/* Whether its mode lets others than the owner read. */
+bool input_is_open_to_others(int input);
+/* Makes a file for the owner alone and syncs it; 0, or errno and no file. EEXIST: there was one. */
+int file_write_new(const char *path, const char *text, size_t length);
+/* Asks at the terminal, without echo, for a line; `about` (may be NULL) is shown in quotes. Its length
+ * with the line's end, -1 and errno, or -2: there is no terminal. */
+ptrdiff_t terminal_ask(const char *prompt, const char *about, char *out, size_t size);
+/* A crash shall leave no copy of memory. */
+void system_no_dumps(void);
+bool path_exists(const char *path);
+bool path_is_directory(const char *path);
+/* To be freed; NULL when there is no such file. */
+char *path_without_links(const char *path);
+void path_remove(const char *path);
+/* Behind what parts folders from what is in them. */
+const char *last_part(const char *path);
 
 /* sandbox.c: gives up all but reading the file at `path`; says which walls the kernel had. */
 #define SANDBOX_FILES 1u /* Landlock */

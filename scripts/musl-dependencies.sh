@@ -3,28 +3,13 @@
 #   scripts/musl-dependencies.sh FOLDER    headers, libraries and pkg-config files go to FOLDER
 # Exit code 77: something cannot be had here.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 prefix=$1
 [ -f "$prefix/.done" ] && exit 0
 rm -rf "$prefix"
-mkdir -p "$prefix/lib/pkgconfig" "$prefix/include" "$prefix/source/lists/partial"
+mkdir -p "$prefix/lib/pkgconfig" "$prefix/include" "$prefix/source"
 prefix=$(cd "$prefix" && pwd)
-cd "$prefix/source"
-cat >apt.conf <<CONF
-Dir::State::lists "$PWD/lists";
-Dir::Cache "$PWD";
-Dir::Etc::sourcelist "$PWD/sources.list";
-Dir::Etc::sourceparts "-";
-APT::Sandbox::User "root";
-CONF
-# from the machine's own archives, whichever way those are written, without touching them;
-# a mirror may list security updates whose sources it does not have
-apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
-  awk '$4 ~ /^(Debian|Ubuntu)/ {print "deb-src", $1, $2, $3}' | sort -u >all.list
-get() { # lines that are left out
-  grep -Ev "$1" all.list >sources.list
-  APT_CONFIG="$PWD/apt.conf" apt-get update -qq && APT_CONFIG="$PWD/apt.conf" apt-get source -qq libzstd xxhash libsodium
-}
-get nothing >apt.log 2>&1 || get security >>apt.log 2>&1 || { tail -3 apt.log >&2; exit 77; }
+"$here/fetch-sources.sh" "$prefix/source" libzstd xxhash libsodium
 jobs=${MEMFILE_JOBS:-$(nproc)}
 
 cd "$prefix/source"/libzstd-*/lib

@@ -2,6 +2,7 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdarg.h>
@@ -16,6 +17,9 @@
 
 #include "memfile.h"
 
+#ifdef _WIN32
+#include "support_windows.h"
+#endif
 #include "checksum.h"
 #include "header.h"
 #include "segment.h"
@@ -133,6 +137,22 @@ static inline void assert_text(memfile *mf, const char *id, const char *text)
     assert_non_null(got);
     assert_int_equal(n, strlen(text));
     assert_memory_equal(got, text, n);
+}
+
+/* How many names in the folder of `path` contain its name. */
+static inline int names_like(const char *path)
+{
+    char folder[256];
+    const char *name = strrchr(path, '/') + 1;
+    int count = 0;
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+    DIR *d = opendir(folder);
+    if (!d)
+        fail_msg("cannot read %s", folder);
+    for (struct dirent *entry; (entry = readdir(d));)
+        count += strstr(entry->d_name, name) != NULL;
+    closedir(d);
+    return count;
 }
 
 /* ---- looking inside */

@@ -34,8 +34,10 @@ extern "C" {
 #define MEMFILE_VERSION_MINOR 1
 #define MEMFILE_VERSION_PATCH 0
 
-#if defined(MEMFILE_STATIC) || !defined(__GNUC__)
+#if defined(MEMFILE_STATIC) || !defined(__GNUC__) || (defined(_WIN32) && !defined(MEMFILE_BUILD))
 #define MEMFILE_API
+#elif defined(_WIN32)
+#define MEMFILE_API __declspec(dllexport)
 #else
 #define MEMFILE_API __attribute__((visibility("default")))
 #endif

@@ -7,7 +7,11 @@
 #include "memfile.h"
 
 #if defined(__GNUC__)
+#ifdef __MINGW32__ /* C99's formats, and not those that Windows had before */
+#define MF_PRINTF(a, b) __attribute__((format(gnu_printf, a, b)))
+#else
 #define MF_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#endif
 #define MF_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #else
 #define MF_PRINTF(a, b)
