@@ -226,13 +226,24 @@ static void fill_draft(memfile_draft *d, const record *r)
         memfile_draft_add_link(d, "follows", 7, r->targets[i], strlen(r->targets[i]));
 }
 
+static memfile_key *identity; /* of sealed files */
+static char recipient[MEMFILE_PUBLIC_SIZE];
+static int sealed; /* the files that are made and opened now are */
+
 static memfile *open_mf(const char *path, memfile_mode mode, unsigned threads, size_t cache)
 {
+    const char *const recipients[] = {recipient};
     memfile *mf;
     memfile_error e;
     memfile_options o = MEMFILE_OPTIONS_INIT;
     o.threads = threads;
     o.cache_bytes = cache;
+    if (sealed && mode == MEMFILE_CREATE) {
+        o.seal_for.recipients = recipients;
+        o.seal_for.recipient_count = 1;
+    }
+    if (sealed)
+        o.unlock.identity = identity;
     if (memfile_open(path, mode, &o, &mf, &e) != MEMFILE_OK)
         die(e.message);
     return mf;
@@ -813,10 +824,89 @@ static void growth(size_t n)
     unlink(path);
 }
 
+/* ---- sealed files against plain ones, in turn */
+
+static double uncached_get(memfile *mf, const char *id)
+{
+    const memfile_entry *e;
+    size_t n;
+    double start = now();
+    check(memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e), mf);
+    memfile_entry_field(e, MEMFILE_TEXT, &n);
+    return now() - start;
+}
+
+static void bench_sealed_gets(const char *const path[2])
+{
+    enum { N = 10001, OPENS = 401 };
+    static double get[2][N], opened[2][OPENS];
+    memfile *mf[2];
+    char detail[200];
+    for (sealed = 0; sealed < 2; sealed++)
+        mf[sealed] = open_mf(path[sealed], MEMFILE_READ, 1, 1300u << 10);
+    for (int i = 0; i < N; i++) {
+        const char *id = records[next_random() % count].id;
+        for (int k = 0; k < 2; k++)
+            get[k][i] = uncached_get(mf[k], id);
+    }
+    for (int i = 0; i < OPENS; i++) {
+        for (sealed = 0; sealed < 2; sealed++) {
+            double start = now();
+            memfile *one = open_mf(path[sealed], MEMFILE_READ, 1, 4u << 20);
+            opened[sealed][i] = now() - start;
+            memfile_close(one);
+        }
+    }
+    sealed = 0;
+    memfile_close(mf[0]);
+    memfile_close(mf[1]);
+    double a = median(get[0], N), b = median(get[1], N);
+    snprintf(detail, sizeof detail, "%.2f µs against %.2f µs", b * 1e6, a * 1e6);
+    row("sealed: get by id, block not in cache, against plain", "≤ 1.35", b / a, 1, 1.35, detail);
+    a = median(opened[0], OPENS), b = median(opened[1], OPENS);
+    snprintf(detail, sizeof detail, "%.0f µs against %.0f µs", b * 1e6, a * 1e6);
+    row("sealed: opening with a key file, ms more than plain", "≤ 0.2", (b - a) * 1e3, 1, 0.2, detail);
+}
+
+static void bench_sealed(void)
+{
+    double bulk[2][ROUNDS_MAX], scan[2][ROUNDS_MAX];
+    char names[2][512], detail[200];
+    const char *const path[2] = {names[0], names[1]};
+    memfile_error e;
+    if (memfile_key_generate(MEMFILE_RECIPIENT, &identity, &e) != MEMFILE_OK)
+        die(e.message);
+    memfile_key_public(identity, recipient);
+    snprintf(names[0], sizeof names[0], "%s", path_of("plain"));
+    snprintf(names[1], sizeof names[1], "%s", path_of("sealed"));
+    for (unsigned threads = 1; threads <= 2; threads++) {
+        for (int r = 0; r < rounds; r++)
+            for (sealed = 0; sealed < 2; sealed++)
+                bulk[sealed][r] = memfile_bulk(path[sealed], threads);
+        for (int r = 0; r < rounds; r++)
+            for (sealed = 0; sealed < 2; sealed++)
+                scan[sealed][r] = memfile_scan(path[sealed], threads);
+        sealed = 0;
+        double a = median(bulk[0], (size_t)rounds), b = median(bulk[1], (size_t)rounds);
+        snprintf(detail, sizeof detail, "%.0f k/s against %.0f k/s", (double)count / b / 1e3, (double)count / a / 1e3);
+        row(threads == 1 ? "sealed: bulk write against plain, one thread" : "sealed: bulk write against plain, two threads", "≥ 0.9",
+            a / b, 0, 0.9, detail);
+        a = median(scan[0], (size_t)rounds), b = median(scan[1], (size_t)rounds);
+        snprintf(detail, sizeof detail, "%.1f ms against %.1f ms", b * 1e3, a * 1e3);
+        row(threads == 1 ? "sealed: full scan against plain, one thread" : "sealed: full scan against plain, two threads", "≥ 0.75",
+            a / b, 0, 0.75, detail);
+    }
+    snprintf(detail, sizeof detail, "%.2f MB against %.2f MB", (double)size_of(path[1]) / 1e6, (double)size_of(path[0]) / 1e6);
+    row("sealed: size against plain", "none", (double)size_of(path[1]) / (double)size_of(path[0]), 1, 1e9, detail);
+    bench_sealed_gets(path);
+    memfile_key_free(identity);
+}
+
 int main(int argc, char **argv)
 {
     const char *input = NULL;
     size_t generated = 0;
+    int only_sealed = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--folder") == 0 && i + 1 < argc)
             folder = argv[++i];
@@ -824,6 +914,8 @@ int main(int argc, char **argv)
             rounds = atoi(argv[++i]);
         else if (strcmp(argv[i], "--commits") == 0 && i + 1 < argc)
             commits = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--sealed") == 0)
+            only_sealed = 1;
         else if (strcmp(argv[i], "--generate") == 0 && i + 1 < argc)
             generated = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--growth") == 0 && i + 1 < argc) {
@@ -853,17 +945,20 @@ int main(int argc, char **argv)
     printf("%zu records, %.1f bytes of text each; medians of %d rounds; SQLite %s\n\n", count,
            (double)text_bytes / (double)count, rounds, sqlite3_libversion());
     printf("| what | bar | ratio | met | figures |\n|---|---|---|---|---|\n");
-    bench_bulk(mf, db);
-    bench_compact(mf, db, compacted, "size after compact against SQLite");
-    bench_commits(single);
-    bench_one_by_one(single, db, single_compacted);
-    bench_open(mf, db);
-    bench_get(mf, db);
-    bench_scan(mf, db, "a bulk-written file", 1, 32 << 10, 10100);
-    bench_scan(compacted, db, "a compacted file", 12, 110 << 10, 13500);
-    bench_verify(mf, db);
-    bench_memory(mf);
-    bench_bare();
+    if (!only_sealed) {
+        bench_bulk(mf, db);
+        bench_compact(mf, db, compacted, "size after compact against SQLite");
+        bench_commits(single);
+        bench_one_by_one(single, db, single_compacted);
+        bench_open(mf, db);
+        bench_get(mf, db);
+        bench_scan(mf, db, "a bulk-written file", 1, 32 << 10, 10100);
+        bench_scan(compacted, db, "a compacted file", 12, 110 << 10, 13500);
+        bench_verify(mf, db);
+        bench_memory(mf);
+        bench_bare();
+    }
+    bench_sealed();
     char command[700];
     snprintf(command, sizeof command, "rm -f '%s'/memfile-bench.%d.*", folder, (int)getpid());
     return system(command) == 0 ? 0 : 1;

@@ -68,6 +68,11 @@ int mf_secret_of_identity(const mf_mem *mem, const uint8_t key[32], mf_secret **
     return MEMFILE_OK;
 }
 
+const uint8_t *mf_secret_public(const mf_secret *s)
+{
+    return s->public_key;
+}
+
 void mf_secret_free(mf_secret *s)
 {
     if (!s)

@@ -11,6 +11,8 @@ typedef struct mf_secret mf_secret;
 
 int mf_secret_of_passphrase(const mf_mem *mem, const char *text, size_t length, mf_secret **out, memfile_error *err);
 int mf_secret_of_identity(const mf_mem *mem, const uint8_t key[32], mf_secret **out, memfile_error *err);
+/* The public key of an identity, 32 bytes that live as long as it does. */
+const uint8_t *mf_secret_public(const mf_secret *secret);
 void mf_secret_free(mf_secret *secret);
 
 /* A decoded KEYS head; slices point into it. */

@@ -191,14 +191,16 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     }
     mf_items_init(r->state.contents, st->mem);
     mf_buffer_init(&r->plain, st->mem);
-    int rc = mf_store_unlock(st, &why);
+    int sealed = mf_store_unlock(st, false, err), rc = sealed;
     if (rc == MEMFILE_OK)
         rc = mf_tail_find(st, size, &newest, &damage, &why);
     if (rc == MEMFILE_OK)
         rc = mf_tail_counts(st, newest, size, &end, &why);
     if (rc != MEMFILE_OK)
         end = size;
-    if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY || rc == MEMFILE_E_KEY)
+    if (sealed != MEMFILE_OK)
+        rc = sealed;
+    else if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY)
         *err = why;
     else
         rc = mf_walk_open(&r->walk, st, end, err);

@@ -182,7 +182,7 @@ static int open_old(recovery *c, const char *path)
     if (rc == MEMFILE_OK)
         rc = mf_store_begin(&c->old, io, &c->mem, 4u << 20, &access, c->err);
     if (rc == MEMFILE_OK)
-        rc = mf_store_unlock(&c->old, c->err);
+        rc = mf_store_unlock(&c->old, true, c->err);
     if (rc != MEMFILE_OK)
         return rc;
     c->new.slots = c->old.slots;

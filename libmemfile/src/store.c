@@ -422,9 +422,10 @@ static int read_keys(mf_store *st, uint64_t offset, uint64_t limit, uint32_t epo
 /* A sound KEYS segment of that epoch before `limit`, where the one that is named is damaged; epoch 0: one of
  * the highest. DONE if there is none. */
 static int search_keys(mf_store *st, uint64_t limit, uint32_t epoch, mf_buffer *scratch, mf_keys *keys, uint64_t *offset,
-                       memfile_error *err)
+                       uint32_t *newest, memfile_error *err)
 {
     uint64_t at = MF_HEADER_LENGTH;
+    *newest = 0; /* epoch of any segment */
     bool found = false;
     while (limit >= MF_SEGMENT_HEADER_LENGTH && at <= limit - MF_SEGMENT_HEADER_LENGTH) {
         mf_segment s;
@@ -434,6 +435,8 @@ static int search_keys(mf_store *st, uint64_t limit, uint32_t epoch, mf_buffer *
         if (rc != MEMFILE_OK)
             return rc;
         bool sound = mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK && mf_segment_total(&s) <= limit - at;
+        if (sound && s.type == MF_TYPE_SEALED && s.codec_parameter > *newest)
+            *newest = s.codec_parameter;
         if (sound && s.type == MF_TYPE_KEYS) {
             mf_keys here;
             rc = read_keys(st, at, limit, epoch, scratch, &here, &why);
@@ -456,9 +459,11 @@ static int search_keys(mf_store *st, uint64_t limit, uint32_t epoch, mf_buffer *
     return MEMFILE_DONE;
 }
 
-static int take_keys(mf_store *st, const mf_keys *keys, uint64_t offset, memfile_error *err)
+/* known: the data key is; only what stands in the slots is noted. */
+static int take_keys(mf_store *st, const mf_keys *keys, uint64_t offset, bool known, memfile_error *err)
 {
-    int rc = st->without_key ? MEMFILE_OK
+    st->seal.keys_offset = known ? offset : st->seal.keys_offset;
+    int rc = st->without_key || known ? MEMFILE_OK
                              : mf_keys_open(keys, st->secret, st->header_raw, offset, &st->seal, &st->slots, err);
     if (rc == MEMFILE_OK) {
         st->keys = *keys;
@@ -474,20 +479,23 @@ static int need_key(const mf_store *st, memfile_error *err)
                : mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE, "the memfile is sealed: a passphrase or an identity is needed");
 }
 
-int mf_store_unlock(mf_store *st, memfile_error *err)
+int mf_store_unlock(mf_store *st, bool salvage, memfile_error *err)
 {
     mf_buffer scratch;
     mf_keys keys;
     uint64_t offset;
+    uint32_t newest;
     if (!st->seal.sealed || st->seal.epoch > 0)
         return MEMFILE_OK;
     int rc = need_key(st, err);
     if (rc != MEMFILE_OK)
         return rc;
     mf_buffer_init(&scratch, st->mem);
-    rc = search_keys(st, st->committed.file_size, 0, &scratch, &keys, &offset, err);
+    rc = search_keys(st, st->committed.file_size, 0, &scratch, &keys, &offset, &newest, err);
+    if (rc == MEMFILE_OK && newest > keys.epoch && !salvage)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the newest key slots are damaged: those of an older key are left");
     if (rc == MEMFILE_OK)
-        rc = take_keys(st, &keys, offset, err);
+        rc = take_keys(st, &keys, offset, false, err);
     else if (rc == MEMFILE_DONE)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_HEADER_LENGTH, "no key slots are left: nobody can open the file any more");
     mf_buffer_free(&scratch);
@@ -502,11 +510,12 @@ static int unlock(mf_store *st, const mf_segment *commit, const uint8_t *raw, me
     uint64_t offset, group_length;
     uint32_t epoch = commit->codec_parameter;
     int rc = mf_segment_clear_part(commit, raw, &offset, &group_length, err);
-    if (rc == MEMFILE_OK && st->seal.epoch == epoch && memcmp(st->seal.incarnation_id, st->header.incarnation_id, 16) == 0) {
+    bool known = st->seal.epoch == epoch && memcmp(st->seal.incarnation_id, st->header.incarnation_id, 16) == 0;
+    if (rc == MEMFILE_OK && known && st->keys.epoch == epoch) {
         st->seal.keys_offset = offset;
         return MEMFILE_OK;
     }
-    if (rc == MEMFILE_OK)
+    if (rc == MEMFILE_OK && !known)
         rc = need_key(st, err);
     if (rc != MEMFILE_OK)
         return rc;
@@ -514,14 +523,15 @@ static int unlock(mf_store *st, const mf_segment *commit, const uint8_t *raw, me
     rc = read_keys(st, offset, commit->offset, epoch, &scratch, &keys, err);
     if (rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED) {
         memfile_error first = *err;
-        rc = search_keys(st, commit->offset, epoch, &scratch, &keys, &offset, err);
+        uint32_t newest;
+        rc = search_keys(st, commit->offset, epoch, &scratch, &keys, &offset, &newest, err);
         if (rc == MEMFILE_DONE) {
             *err = first;
             rc = first.code;
         }
     }
     if (rc == MEMFILE_OK)
-        rc = take_keys(st, &keys, offset, err);
+        rc = take_keys(st, &keys, offset, known, err);
     mf_buffer_free(&scratch);
     return rc;
 }

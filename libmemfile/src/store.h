@@ -129,8 +129,8 @@ int mf_store_refresh(mf_store *store, uint64_t size, memfile_error *err);
 int mf_store_reload(mf_store *store, memfile_error *err);
 
 /* Opens the seal of a sealed file whose newest commit cannot be read, by the newest KEYS segment that is sound;
- * nothing to do if it is open. DAMAGED if there is none. */
-int mf_store_unlock(mf_store *store, memfile_error *err);
+ * nothing to do if it is open. DAMAGED if there is none, or, without `salvage`, if it is older than any segment. */
+int mf_store_unlock(mf_store *store, bool salvage, memfile_error *err);
 
 /* rebuild.c: makes the state anew from what is sound, so that reading goes on.
  * all: what stands behind the newest commit too. */

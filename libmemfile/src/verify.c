@@ -908,7 +908,7 @@ static int find_end(mf_verify *v, uint64_t *end, bool *damage)
         return rc;
     }
     mf_verify_find_error(v, &why, 0);
-    rc = mf_store_unlock(&v->store, v->err);
+    rc = mf_store_unlock(&v->store, true, v->err);
     if (rc != MEMFILE_OK && !mf_verify_about_file(rc))
         return rc;
     if (rc != MEMFILE_OK) {
