@@ -1,4 +1,5 @@
 """memfile-tool: keys, passphrases, signatures, receipts and proofs, as scripts and people use them."""
+import base64
 import fcntl
 import hashlib
 import json
@@ -9,13 +10,17 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import termios
 import time
 import unittest
 from pathlib import Path
 
-from test_tool import TOOL, run # takes TOOL from the command line
+from test_tool import ROOT, TOOL, run # takes both from the command line
+
+sys.path.append(str(ROOT / "scripts"))
+import ed25519  # noqa: E402
 
 
 def at_a_terminal(*args, answers, **more):
@@ -300,6 +305,144 @@ class Receipts(Folder):
         result = json.loads(run("receipt", self.file, "--json").stdout)
         self.assertEqual(result, {"receipt": line, "commit": 2, "entries": 2})
         run("receipt", self.path("absent"), code=1)
+
+
+def blake(label, *parts):
+    return hashlib.blake2b(b"".join(parts), digest_size=32, person=label.ljust(16, b"\0")).digest()
+
+
+def climb(fanout, index, count, digest, path):
+    """SPEC 20.14: the root that a path leads to."""
+    while count > 1:
+        size = min(fanout, count - index // fanout * fanout)
+        others, path = path[:32 * (size - 1)], path[32 * (size - 1):]
+        at = 32 * (index % fanout)
+        digest = blake(b"memfile1.node", others[:at], digest, others[at:]) if size > 1 else digest
+        index, count = index // fanout, -(-count // fanout)
+    assert path == b""
+    return digest
+
+
+def uint(data, at):
+    low = data[at] & 31
+    return (low, at + 1) if low < 24 else (int.from_bytes(data[at + 1:at + 1 + (1 << low - 24)], "big"), at + 1 + (1 << low - 24))
+
+
+def body(data):
+    """Fields 1, 3 to 6 of a body (SPEC 8.6) without further pairs."""
+    fields, at, pairs = {}, 1, data[0] & 31
+    for _ in range(pairs):
+        key, major = data[at], data[at + 1] >> 5
+        number, at = uint(data, at + 1)
+        if major == 2 or major == 3:
+            fields[key], at = data[at:at + number], at + number
+        elif major == 4:
+            at += 34 * number
+        else:
+            fields[key] = number
+    assert at == len(data)
+    return fields
+
+
+class Proofs(Folder):
+    """An entry is part of a history, without the file."""
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("a.memfile")
+        self.public = run("keygen", "--sign", self.key).stdout.decode().strip()
+        run("init", self.file)
+        run("import", self.file, "-", "--author", "Ann",
+            stdin=b"".join(b'{"id":"%d","text":"entry %d"}\n' % (i, i) for i in range(40)))
+        run("put", self.file, "Last.", "--id", "last", "--sign-with", self.key)
+
+    def prove(self, *options):
+        with open(self.path("proof"), "wb") as f:
+            f.write(run("prove", self.file, *options).stdout)
+        return self.path("proof")
+
+    def test_a_proof_is_checked_without_the_file(self):
+        proof, receipt = self.prove("17"), run("receipt", self.file).stdout.decode()
+        os.unlink(self.file)
+        p = run("verify-proof", proof)
+        self.assertIn('{"id":"17","text":"entry 17"}\nis entry 18 of 40 of commit 1, ', p.stdout.decode())
+        self.assertIn(f"signed by      {self.public}\n", p.stdout.decode())
+        self.assertIn(b"hint: whoever made this could make another", p.stderr)
+        p = run("verify-proof", proof, "--receipt", receipt, "--signer", self.public, "--json")
+        result = json.loads(p.stdout)
+        self.assertEqual(p.stderr, b"")
+        self.assertEqual((result["holds"], result["trusted"], result["entry"], result["commit"], result["index"], result["count"],
+                          result["author"], result["newest_commit"], result["signers"]),
+                         (True, True, {"id": "17", "text": "entry 17"}, 1, 17, 40, "Ann", 2, [self.public]))
+        self.assertEqual(receipt.split()[4], result["history_digest"])
+
+    def test_proofs_hold_by_the_specification_too(self):
+        for i in range(40):
+            run("put", self.file, f"more {i}", "--id", f"m{i}", "--sign-with", self.key)
+        for name in ["0", "15", "16", "39", "last", "m0", "m7", "m38", "m39"]:
+            with open(self.prove(name), "rb") as f:
+                p = json.loads(f.read())
+            get = lambda member: base64.b64decode(p[member], validate=True)
+            commit, head = body(get("commit")), body(get("newest" if "newest" in p else "commit"))
+            leaf = blake(b"memfile1.leaf", bytes.fromhex(p["salt"]), get("core"))
+            self.assertEqual(climb(16, p["index"], commit[3], leaf, get("entries_path")), commit[4])
+            if "newest" in p:
+                self.assertEqual(climb(2, commit[5], head[5], blake(b"memfile1.commit", get("commit")), get("log_path")), head[6])
+            digest = blake(b"memfile1.commit", get("newest" if "newest" in p else "commit"))
+            self.assertEqual((digest.hex(), commit[1]), (p["history_digest"], head[1]))
+            self.assertEqual(digest.hex(), run("receipt", self.file).stdout.decode().split()[4])
+            signature = get("signatures")
+            self.assertTrue(ed25519.valid(signature[32:], signature[:32], b"memfile1.signature" + head[1] + digest
+                                          + head[5].to_bytes(8, "little")))
+            self.assertIn(name.encode(), get("core"))
+
+    def test_sealed_files_too(self):
+        sealed, identity = self.path("s.memfile"), self.path("identity")
+        recipient = run("keygen", identity).stdout.decode().strip()
+        run("init", sealed, "--recipient", recipient, "--sign-with", self.key)
+        run("put", sealed, "Tea.", "--id", "t", "--identity", identity, "--sign-with", self.key)
+        receipt = run("receipt", sealed, "--identity", identity).stdout.decode()
+        run("verify", sealed, "--identity", identity, "--receipt", receipt, "--signer", self.public)
+        with open(self.path("p"), "wb") as f:
+            f.write(run("prove", sealed, "t", "--identity", identity).stdout)
+        run("verify-proof", self.path("p"), "--receipt", receipt, "--signer", self.public)
+        run("receipt", sealed, code=5)
+        run("prove", sealed, "t", code=5)
+        for option, value in (("--receipt", receipt), ("--signer", self.public)):
+            self.assertIn(b"without a key", run("verify", sealed, "--without-key", option, value, code=2).stderr)
+
+    def test_a_proof_must_hang_by_what_is_trusted(self):
+        other = run("keygen", "--sign", self.path("other")).stdout.decode().strip()
+        early = run("receipt", self.file).stdout.decode()
+        proof = self.prove("17")
+        self.assertIn(b"not signed by a signer that you trust", run("verify-proof", proof, "--signer", other, code=3).stderr)
+        run("put", self.file, "Later.")
+        late = run("receipt", self.file).stdout.decode()
+        p = run("verify-proof", proof, "--receipt", late, code=3)
+        self.assertIn(b"leads to commit 2, the receipt is of commit 3", p.stderr)
+        self.assertIn(b"--as-of 3", p.stderr)
+        p = run("verify-proof", self.prove("17"), "--receipt", late)
+        p = run("verify-proof", self.prove("17", "--as-of", "2"), "--receipt", early)
+        run("init", self.path("b.memfile"))
+        p = run("verify-proof", proof, "--receipt", run("receipt", self.path("b.memfile")).stdout.decode(), code=3)
+        self.assertIn(b"of another memory", p.stderr)
+
+    def test_what_does_not_hold_or_cannot_be_proved(self):
+        proof = self.prove("3")
+        with open(proof, "rb") as f:
+            data = f.read()
+        for wrong in (data[:-2], data.replace(b'"index":3', b'"index":4'), b"", b"{}\n", b"x" * (10 << 20)):
+            p = run("verify-proof", self.path("w", wrong), code=3)
+            self.assertIn(b"the proof does not hold", p.stderr)
+            self.assertEqual(p.stdout, b"")
+        run("verify-proof", self.path("absent"), code=1)
+        run("prove", self.file, "none", code=1)
+        run("prove", self.path("absent"), "3", code=1)
+
+    def test_out_is_a_new_file(self):
+        run("prove", self.file, "3", "--out", self.path("o"))
+        run("verify-proof", self.path("o"))
+        self.assertIn(b"exists", run("prove", self.file, "3", "--out", self.path("o"), code=6).stderr)
+        self.assertIn(b"cannot write", run("prove", self.file, "3", "--out", self.path("none/o"), code=7).stderr)
 
 
 if __name__ == "__main__":
