@@ -1016,6 +1016,152 @@ static void unknown_segments_stay_unless_they_speak_of_what_is_forgotten(void **
     verify_ok(path);
 }
 
+static void a_sealed_file_forgets_too(void **state)
+{
+    (void)state;
+    const char *path = temp_path("sealed");
+    memfile_options options = MEMFILE_OPTIONS_INIT;
+    memfile_compact_options c = MEMFILE_COMPACT_OPTIONS_INIT;
+    memfile_verify_options v = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_compact_result r;
+    memfile_verify_result result;
+    memfile_error e;
+    memfile *mf;
+    memfile_unlock unlock = {"open", 4, NULL};
+    options.seal_for.passphrase = "open";
+    options.seal_for.passphrase_length = 4;
+    options.seal_for.passes = 1;
+    options.seal_for.memory_kib = 8192;
+    options.unlock = c.unlock = v.unlock = unlock;
+    unlink(path);
+    if (memfile_open(path, MEMFILE_CREATE, &options, &mf, &e) != MEMFILE_OK)
+        fail_msg("%s", e.message);
+    for (int round = 0; round < 3; round++) { /* the second and third with folded commits */
+        char id[20];
+        for (int i = 0; i < 40; i++) {
+            snprintf(id, sizeof id, "r%d-%d", round, i);
+            put_text(mf, id, "text");
+        }
+        commit_ok(mf);
+        for (int i = 0; i < 40; i += 7) {
+            snprintf(id, sizeof id, "r%d-%d", round, i);
+            forget_ok(mf, id);
+        }
+        commit_ok(mf);
+        assert_int_equal(count_list(mf, NULL), (round + 1) * 34);
+        memfile_close(mf);
+        for (int i = 0; i < 2; i++) {
+            if (memfile_verify(path, &v, &result, &e) != MEMFILE_OK)
+                fail_msg("verify: %s", e.message);
+            if (i == 0 && memfile_compact(path, &c, &r, &e) != MEMFILE_OK)
+                fail_msg("compact: %s", e.message);
+        }
+        assert_int_equal(r.erased, 6);
+        assert_int_equal(memfile_open(path, MEMFILE_WRITE, &options, &mf, &e), MEMFILE_OK);
+        assert_int_equal(count_list(mf, NULL), (round + 1) * 34);
+        assert_int_equal(get(mf, "r0-7", MEMFILE_NEWEST), MEMFILE_E_NOT_FOUND);
+    }
+    memfile_close(mf);
+}
+
+/* ---- memory that ends */
+
+typedef struct short_memory {
+    long left; /* allocations until one fails; below 0: none does */
+} short_memory;
+
+static void *reallocate(void *context, void *block, size_t size)
+{
+    short_memory *m = (short_memory *)context;
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    return m->left >= 0 && m->left-- == 0 ? NULL : realloc(block, size);
+}
+
+static int stop_at_none(void *context, const memfile_forgetting *f)
+{
+    *(size_t *)context += f->count;
+    return 0;
+}
+
+static int use_all(memfile *mf, size_t *forgotten)
+{
+    const char *ids[] = {"n1", "n30"}, *scope = "s";
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    memfile_selection s = MEMFILE_SELECTION_INIT;
+    memfile_cursor *c;
+    const memfile_entry *e;
+    s.ids = ids;
+    s.id_count = 2;
+    s.filter = &f;
+    f.scope = &scope;
+    f.scope_count = 1;
+    int rc = memfile_forget(mf, &s, NULL, NULL);
+    if (rc == MEMFILE_OK)
+        rc = memfile_commit(mf, NULL);
+    if (rc == MEMFILE_OK)
+        rc = memfile_list(mf, NULL, &c);
+    if (rc != MEMFILE_OK)
+        return rc;
+    while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK)
+        continue;
+    memfile_cursor_close(c);
+    *forgotten = 0;
+    rc = rc == MEMFILE_DONE ? memfile_forgettings(mf, stop_at_none, forgotten) : rc;
+    if (rc == MEMFILE_OK && (rc = memfile_get(mf, "n1", 2, MEMFILE_NEWEST, &e)) == MEMFILE_E_NOT_FOUND)
+        rc = MEMFILE_OK;
+    return rc;
+}
+
+static void memory_that_ends_leaves_all_or_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("memory");
+    memfile *mf = create_file(path);
+    short_memory memory = {-1};
+    memfile_allocator allocator = {reallocate, &memory};
+    memfile_options options = MEMFILE_OPTIONS_INIT;
+    memfile_error e;
+    char json[200];
+    size_t length;
+    for (int i = 0; i < 40; i++) {
+        snprintf(json, sizeof json, "{\"id\":\"n%d\",\"text\":\"text\",\"scope\":[\"%s\"],\"key\":\"k%d\"}", i, i % 5 ? "t" : "s", i % 7);
+        put_ok(mf, json);
+        if (i % 10 == 9)
+            commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    options.allocator = &allocator;
+    bool done = false;
+    for (long n = 0; !done; n++) {
+        size_t forgotten = 0;
+        assert_true(n < 20000);
+        write_file(path, bytes, length);
+        memory.left = -1;
+        assert_int_equal(memfile_open(path, MEMFILE_WRITE, &options, &mf, &e), MEMFILE_OK);
+        memory.left = n;
+        int rc = use_all(mf, &forgotten);
+        done = rc == MEMFILE_OK;
+        if (!done)
+            assert_int_equal(rc, MEMFILE_E_MEMORY);
+        memory.left = -1;
+        memfile_close(mf);
+        mf = open_file(path, MEMFILE_READ);
+        uint64_t left = count_list(mf, NULL);
+        int gone = get(mf, "n1", MEMFILE_NEWEST);
+        assert_true(gone == MEMFILE_OK || gone == MEMFILE_E_NOT_FOUND);
+        assert_int_equal(get(mf, "n30", MEMFILE_NEWEST), gone);
+        assert_int_equal(get(mf, "n35", MEMFILE_NEWEST), gone);
+        assert_true(left > 0 && (!done || (gone == MEMFILE_E_NOT_FOUND && forgotten == 9)));
+        memfile_close(mf);
+    }
+    free(bytes);
+    verify_ok(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1032,6 +1178,8 @@ int main(void)
         cmocka_unit_test(forgetting_can_be_imported),
         cmocka_unit_test(damage_brings_nothing_back),
         cmocka_unit_test(what_is_recovered_has_erased_what_was_forgotten),
+        cmocka_unit_test(a_sealed_file_forgets_too),
+        cmocka_unit_test(memory_that_ends_leaves_all_or_nothing),
         cmocka_unit_test(unknown_segments_stay_unless_they_speak_of_what_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
