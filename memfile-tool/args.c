@@ -101,6 +101,19 @@ const char *arg_nth(const args *a, const char *name, int n)
     return NULL;
 }
 
+bool arg_time(const args *a, const char *name)
+{
+    const char *value = arg_value(a, name);
+    memfile_draft *probe = NULL;
+    if (!value || memfile_draft_new(&probe) != MEMFILE_OK)
+        return true; /* the library will say so */
+    bool good = memfile_draft_set_time(probe, MEMFILE_TIME, value) == MEMFILE_OK;
+    memfile_draft_free(probe);
+    if (!good)
+        usage_error("%s: --%s takes a time in UTC like 2023-05-08T13:56:02Z, not '%s'", a->verb->name, name, value);
+    return good;
+}
+
 bool arg_number(const args *a, const char *name, uint64_t least, uint64_t most, uint64_t *out)
 {
     const char *text = arg_value(a, name);

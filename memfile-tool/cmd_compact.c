@@ -1,4 +1,6 @@
 /* compact: the file anew, as small as it gets. */
+#include <stdlib.h>
+
 #include "tool.h"
 
 static void say_sizes(uint64_t before, uint64_t after)
@@ -11,35 +13,104 @@ static void say_sizes(uint64_t before, uint64_t after)
                 (unsigned long long)before, (unsigned long long)after);
 }
 
-int run_compact(args *a)
+typedef struct talk {
+    FILE *dangling;
+    uint64_t told;
+} talk;
+
+static void dangling_json(FILE *out, const memfile_dangling *d)
+{
+    fprintf(out, "{\"entry\":%llu,\"id\":", (unsigned long long)d->entry);
+    print_json_string(out, d->id, d->id_length);
+    fputs(",\"rel\":", out);
+    if (d->relation)
+        print_json_string(out, d->relation, d->relation_length);
+    else
+        fputs("null", out);
+    fputs(",\"to\":", out);
+    print_json_string(out, d->target, d->target_length);
+    fputc('}', out);
+}
+
+static void tell_dangling(void *context, const memfile_dangling *d)
+{
+    talk *t = (talk *)context;
+    if (t->dangling) {
+        if (t->told++)
+            fputc(',', t->dangling);
+        dangling_json(t->dangling, d);
+        return;
+    }
+    progress_clear();
+    fprintf(stderr, "entry %llu, ", (unsigned long long)d->entry);
+    print_line(stderr, d->id, d->id_length, 0);
+    fputs(d->relation ? ", refers (" : ", was derived from (", stderr);
+    print_line(stderr, d->relation ? d->relation : "derived_from", d->relation ? d->relation_length : 12, 0);
+    fputs(") to what is erased: ", stderr);
+    print_line(stderr, d->target, d->target_length, 0);
+    fputc('\n', stderr);
+}
+
+static void tell_dropped(void *context, unsigned type, uint64_t offset, uint64_t first_entry, uint64_t entry_count)
+{
+    (void)context;
+    progress_clear();
+    fprintf(stderr, "a segment of the unknown type %u at offset %llu, of entries %llu to %llu, is not kept\n", type,
+            (unsigned long long)offset, (unsigned long long)first_entry, (unsigned long long)(first_entry + entry_count));
+}
+
+static void show(void *context, uint64_t done, uint64_t total)
+{
+    (void)context;
+    progress_show((void *)"compacting", done, total);
+}
+
+int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, FILE *dangling,
+               memfile_compact_result *result)
 {
     memfile_compact_options options = MEMFILE_COMPACT_OPTIONS_INIT;
-    memfile_compact_result r;
     memfile_error error;
+    talk t = {dangling, 0};
+    options.output = output;
+    options.unlock = secret_unlock();
+    options.threads = write->threads;
+    options.compression_level = level ? level : options.compression_level;
+    options.lock_timeout_ms = write->lock_timeout_ms;
+    options.progress = show;
+    options.dangling = tell_dangling;
+    options.dropped = tell_dropped;
+    options.context = &t;
+    int rc = memfile_compact(path, &options, result, &error);
+    progress_clear();
+    return rc == MEMFILE_OK ? EXIT_DONE : report_path(path, output, &error);
+}
+
+int run_compact(args *a)
+{
+    memfile_compact_result r;
     memfile_options write = MEMFILE_OPTIONS_INIT;
-    uint64_t level = options.compression_level;
+    uint64_t level = 0;
+    char *text = NULL;
+    size_t length = 0;
     write.threads = 2;
     if (!write_options(a, &write) || !arg_number(a, "level", 1, 19, &level))
         return EXIT_USAGE;
-    options.output = arg_value(a, "output");
-    options.unlock = secret_unlock();
-    options.threads = write.threads;
-    options.compression_level = (uint32_t)level;
-    options.lock_timeout_ms = write.lock_timeout_ms;
-    options.progress = progress_show;
-    options.context = (void *)"compacting";
-    int rc = memfile_compact(a->positional[0], &options, &r, &error);
-    progress_clear();
-    if (rc != MEMFILE_OK)
-        return report_path(a->positional[0], options.output, &error);
-    if (arg_flag(a, "json")) {
+    FILE *dangling = arg_flag(a, "json") ? open_memstream(&text, &length) : NULL;
+    int code = compact_at(a->positional[0], arg_value(a, "output"), &write, (uint32_t)level, dangling, &r);
+    if (dangling)
+        fclose(dangling);
+    if (code == EXIT_DONE && arg_flag(a, "json")) {
         printf("{\"bytes_before\":%llu,\"bytes_after\":%llu,\"entries\":%llu,\"commits\":%llu,\"history_digest\":\"",
                (unsigned long long)r.bytes_before, (unsigned long long)r.bytes_after, (unsigned long long)r.entries,
                (unsigned long long)r.commits);
         print_hex(stdout, r.history_digest, 32);
-        puts("\"}");
-    } else {
+        printf("\",\"erased\":%llu,\"dangling\":[%s]}\n", (unsigned long long)r.erased, text ? text : "");
+    } else if (code == EXIT_DONE) {
+        if (r.erased)
+            fprintf(stderr, "%llu forgotten %s erased\n", (unsigned long long)r.erased,
+                    plural(r.erased, "entry is", "entries are"));
         say_sizes(r.bytes_before, r.bytes_after);
     }
-    return finish_output(EXIT_DONE);
+    free(text);
+    return code == EXIT_DONE ? finish_output(code) : code;
 }

@@ -11,12 +11,12 @@ static void show_json(const memfile_info *i)
     print_hex(stdout, i->history_digest, 32);
     printf("\",\"entries\":%llu,\"superseded\":%llu,\"commits\":%llu,\"contents\":%llu,\"file_bytes\":%llu,"
            "\"committed_bytes\":%llu,\"unfinished_bytes\":%llu,\"damaged\":%s,\"index_bytes\":%llu,\"index_runs\":%llu,"
-           "\"dictionaries\":%llu,\"sealed\":%s,\"last_commit\":\"",
+           "\"dictionaries\":%llu,\"sealed\":%s,\"forgotten\":%llu,\"last_commit\":\"",
            (unsigned long long)i->entries, (unsigned long long)i->superseded, (unsigned long long)i->commits,
            (unsigned long long)i->objects, (unsigned long long)i->file_bytes, (unsigned long long)i->committed_bytes,
            (unsigned long long)i->unfinished_bytes, i->unfinished_is_damage ? "true" : "false",
            (unsigned long long)i->index_bytes, (unsigned long long)i->runs, (unsigned long long)i->dictionaries,
-           i->sealed ? "true" : "false");
+           i->sealed ? "true" : "false", (unsigned long long)i->forgotten);
     if (!i->outside)
         print_time_us(stdout, i->last_commit_us);
     putchar('"');
@@ -49,6 +49,8 @@ static void show_table(const memfile_info *i)
     print_hex(stdout, i->history_digest, 32);
     printf("\nentries           %llu\n", (unsigned long long)i->entries);
     printf("  superseded      %llu\n", (unsigned long long)i->superseded);
+    if (i->forgotten)
+        printf("  forgotten       %llu, in the file until it is compacted\n", (unsigned long long)i->forgotten);
     printf("commits           %llu, the last at ", (unsigned long long)i->commits);
     print_time_us(stdout, i->last_commit_us);
     printf("\ndetached contents %llu\n", (unsigned long long)i->objects);

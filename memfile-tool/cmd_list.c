@@ -103,19 +103,6 @@ static void print_row(const memfile_entry *e, const layout *l)
     putchar('\n');
 }
 
-static bool good_time(const args *a, const char *name)
-{
-    const char *value = arg_value(a, name);
-    memfile_draft *probe = NULL;
-    if (!value || memfile_draft_new(&probe) != MEMFILE_OK)
-        return true; /* the library will say so */
-    bool good = memfile_draft_set_time(probe, MEMFILE_TIME, value) == MEMFILE_OK;
-    memfile_draft_free(probe);
-    if (!good)
-        usage_error("list: --%s takes a time in UTC like 2023-05-08T13:56:02Z, not '%s'", name, value);
-    return good;
-}
-
 int run_list(args *a)
 {
     const char *path = a->positional[0], *as_of = arg_value(a, "as-of"), *scope = arg_value(a, "scope"), *names[32];
@@ -124,7 +111,7 @@ int run_list(args *a)
     memfile_cursor *cursor = NULL;
     const memfile_entry *entry;
     memfile_filter filter = MEMFILE_FILTER_INIT;
-    if (!arg_number(a, "limit", 1, UINT64_MAX, &filter.limit) || !good_time(a, "since") || !good_time(a, "until"))
+    if (!arg_number(a, "limit", 1, UINT64_MAX, &filter.limit) || !arg_time(a, "since") || !arg_time(a, "until"))
         return EXIT_USAGE;
     filter.kind = arg_value(a, "kind");
     filter.tag = arg_value(a, "tag");

@@ -1,8 +1,8 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info receipt verify prove verify-proof recover compact rekey keygen help version"
-    local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --new-passphrase --pad --compact --without-key --help -h " options="" files=1
+    local verbs="init import export put get list log info receipt verify prove verify-proof recover forget compact rekey keygen help version"
+    local flags=" --json --pin --data --reverse --all --quick --even-actions --even-pinned --now --dry-run --sign --passphrase --new-passphrase --pad --compact --without-key --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
@@ -22,6 +22,7 @@ _memfile_tool() {
         prove) options="--as-of --out --threads --passphrase --passphrase-file --passphrase-fd --identity" ;;
         verify-proof) options="--receipt --signer --signers --json" ;;
         recover) options="--threads --json --passphrase --passphrase-file --passphrase-fd --identity" files=2 ;;
+        forget) options="--scope --kind --tag --key --since --before --reason --even-actions --even-pinned --now --dry-run --threads --wait --author --sign-with --sign-passphrase-file --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
         compact) options="--output --level --threads --wait --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
         rekey) options="--passphrase --passphrase-file --passphrase-fd --identity --new-passphrase --new-passphrase-file --new-passphrase-fd --recipient --pad --passes --memory --compact --wait --json" ;;
         keygen) options="--sign --passphrase --passphrase-file --passphrase-fd --json" ;;

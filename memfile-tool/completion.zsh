@@ -5,10 +5,10 @@ local option= word=
 integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
   put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds' receipt:'print a line that names the history'
-  verify:'check every byte' prove:'prove that an entry is part of the history' verify-proof:'check a proof' recover:'write what is sound to a new file' compact:'write the file anew' rekey:'seal it for somebody else' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
+  verify:'check every byte' prove:'prove that an entry is part of the history' verify-proof:'check a proof' recover:'write what is sound to a new file' forget:'forget memories' compact:'write the file anew' rekey:'seal it for somebody else' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
 kinds=(note message event fact preference identity instruction constraint decision approval task action summary
   document entity relation checkpoint)
-flags=(--json --pin --data --reverse --all --quick --sign --passphrase --new-passphrase --pad --compact --without-key --help -h)
+flags=(--json --pin --data --reverse --all --quick --even-actions --even-pinned --now --dry-run --sign --passphrase --new-passphrase --pad --compact --without-key --help -h)
 if (( CURRENT == 2 )); then
   _describe verb verbs
   return
@@ -27,6 +27,7 @@ case $words[2] in
   prove) options=(--as-of --out --threads --passphrase --passphrase-file --passphrase-fd --identity) ;;
   verify-proof) options=(--receipt --signer --signers --json) ;;
   recover) options=(--threads --json --passphrase --passphrase-file --passphrase-fd --identity) files=2 ;;
+  forget) options=(--scope --kind --tag --key --since --before --reason --even-actions --even-pinned --now --dry-run --threads --wait --author --sign-with --sign-passphrase-file --json --passphrase --passphrase-file --passphrase-fd --identity) ;;
   compact) options=(--output --level --threads --wait --json --passphrase --passphrase-file --passphrase-fd --identity) ;;
   rekey) options=(--passphrase --passphrase-file --passphrase-fd --identity --new-passphrase --new-passphrase-file --new-passphrase-fd --recipient --pad --passes --memory --compact --wait --json) ;;
   keygen) options=(--sign --passphrase --passphrase-file --passphrase-fd --json) ;;

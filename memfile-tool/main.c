@@ -121,6 +121,25 @@ static const option verify_proof_options[] = {
     AS_JSON,
     END};
 static const option recover_options[] = {THREADS("Threads"), UNLOCK, AS_JSON, END};
+static const option forget_options[] = {
+    {"scope", "SCOPE", "Memories in this scope, like project/garden", false},
+    {"kind", "KIND", "Memories of this kind", false},
+    {"tag", "TAG", "Memories with this tag", false},
+    {"key", "KEY", "Memories with this key", false},
+    {"since", "TIME", "Whose newest version is from this time on", false},
+    {"before", "TIME", "Whose newest version is from before this time", false},
+    {"reason", "TEXT", "Why; it is kept, so it should not repeat what is forgotten", false},
+    {"even-actions", NULL, "Memories with an idempotency key too: their action could be repeated", false},
+    {"even-pinned", NULL, "Pinned memories too", false},
+    {"now", NULL, "Compact the file too, so that nothing is left in it", false},
+    {"dry-run", NULL, "Only say what would be forgotten", false},
+    THREADS("Threads that compact"),
+    WAIT,
+    UNLOCK,
+    AUTHOR,
+    SIGN,
+    AS_JSON,
+    END};
 static const option compact_options[] = {
     {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
     {"level", "N", "zstd level (1 to 19, default 12)", false},
@@ -191,9 +210,15 @@ const verb verbs[] = {
      "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
      "Example:\n  memfile-tool recover agent.memfile rescued.memfile\n",
      recover_options, 2, 2, run_recover, false},
+    {"forget", "FILE [ID ...]", "Forget memories: no read gives them any more",
+     "All versions of each, by ids, or by options that must all fit some version. Prints the\n"
+     "ids. The bytes stay in the file until it is compacted: --now does that too. The log says\n"
+     "what was forgotten, when, by whom and why. Exit code 1: there was nothing to forget.\n\n"
+     "Example:\n  memfile-tool forget agent.memfile --scope user/ann --reason 'Ann asked for it' --now\n",
+     forget_options, 1, MAX_POSITIONALS, run_forget, false},
     {"compact", "FILE", "Write the file anew, as small as it gets",
      "The history, its digest and entry numbers stay; the stored digest is another, for the\n"
-     "bytes are others. The new file is verified before it takes the old one's place.\n\n"
+     "bytes are others. What was forgotten is not in the new file. The new file is verified before it takes the old one's place.\n\n"
      "Example:\n  memfile-tool compact agent.memfile --output small.memfile\n",
      compact_options, 1, 1, run_compact, false},
     {"rekey", "FILE", "Seal it for somebody else from now on",

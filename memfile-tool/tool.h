@@ -48,9 +48,11 @@ typedef struct verb {
     bool only_reads; /* its first argument, and in a sandbox */
 } verb;
 
+#define MAX_POSITIONALS 1000
+
 typedef struct args {
     const verb *verb;
-    const char *positional[4];
+    const char *positional[MAX_POSITIONALS];
     int positional_count;
     struct {
         const option *option;
@@ -67,6 +69,8 @@ bool arg_flag(const args *a, const char *name);
 const char *arg_nth(const args *a, const char *name, int n);
 /* A number; prints and returns false when it is none. */
 bool arg_number(const args *a, const char *name, uint64_t least, uint64_t most, uint64_t *out);
+/* A time, if it is given; prints and returns false when it is none. */
+bool arg_time(const args *a, const char *name);
 /* Parses argv behind the verb. EXIT_DONE or EXIT_USAGE, with a message. */
 int args_parse(args *a, const verb *v, int argc, char **argv);
 
@@ -212,6 +216,11 @@ const char *last_part(const char *path);
 #define SANDBOX_CALLS 2u /* seccomp */
 unsigned sandbox_for_reading(const char *path);
 
+/* cmd_compact.c: compacts; level 0: the default. References to what is erased go to `dangling` as JSON objects
+ * with commas between; NULL: they are said on stderr. EXIT_DONE, or what went wrong, said. */
+int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, FILE *dangling,
+               memfile_compact_result *result);
+
 /* findings.c: the context of a finding callback */
 typedef struct findings {
     bool json;
@@ -235,6 +244,7 @@ int run_verify_proof(struct args *a);
 int run_recover(struct args *a);
 int run_verify(struct args *a);
 int run_compact(struct args *a);
+int run_forget(struct args *a);
 int run_help(struct args *a);
 int run_version(struct args *a);
 extern const verb verbs[];

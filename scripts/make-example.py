@@ -119,6 +119,7 @@ def commit(end):
         for name in ("Dictionaries, count", "Keys", "Histories, count", "Histories, offset / 8", "Runs, count"):
             assert varint(name) == 0
         row(16, "Salt")
+        varint("Forgotten")
         assert varint("Reserved, length") == 0
     else:
         varint("Footer_Distance / 8")

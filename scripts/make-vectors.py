@@ -36,11 +36,14 @@ def vector(name, spec, why, source, kept=None, data=None, expect=None, read=None
     `read`: how reading ends; `recover`: entries that recovery gives, as `kept` if absent."""
     data = bytes(source.data if data is None and isinstance(source, File) else data if data is not None else source)
     kind = name.split("-")[0]
-    members = [e for e in source.entries if e.erased is None] if isinstance(source, File) else []
+    known = source.entries if isinstance(source, File) else []
+    hidden = source.forgotten() if isinstance(source, File) else set()
+    known = [e for n, e in enumerate(known) if e.erased is None and n not in hidden]
+    members = list(known)
     if kept is not None:
         members = [e for e in members if id_text(e.fields[ID]) in kept.split()]
     expect = expect or {"good": "sound", "bad": "damaged", "unsupported": "newer"}[kind]
-    lost = isinstance(source, File) and len(members) < sum(e.erased is None for e in source.entries)
+    lost = len(members) < len(known)
     read = read or (expect if kind == "unsupported" or expect == "not-a-memfile" or lost else "sound")
     opens = read in ("sound", "damaged")
     text = [f"expect: {expect}", f"spec: {spec}", f"read: {read}", f"entries: {len(members)}",
@@ -793,6 +796,7 @@ def commits():
             ("histories", {"Histories": varint(1) + varint(53)}, "Histories names one that is not there."),
             ("runs-count", {"Runs.Count": varint(1 << 40)}, "Runs with a count far beyond the head."),
             ("salt", {"Salt": bytes(16)}, "Salt is zero although a tree is in use."),
+            ("forgotten", {"Forgotten": varint(1)}, "Forgotten is 1; nothing is."),
             ("reserved-length", {"Footer.Reserved": varint(200)}, "Reserved goes beyond the head."),
             ("cut", {"Footer.Reserved": b""}, "The footer ends before Reserved.")):
         f = batch(commit=change)
@@ -1181,15 +1185,15 @@ def old_file(first=None, second=None):
 
 
 def compacted(erased=(), change=None, split=None, between=False, without=False, first=None, commit=None, drop=False,
-              times=()):
-    f = old_file(*times)
+              times=(), split_nodes=None, old=None):
+    f = old or old_file(*times)
     g = File(incarnation=bytes(range(0x50, 0x60)))
     g.clock = f.clock
     g.changes = [c for c in (change, commit) if c]
     if not without:
-        for rows in split or [range(5)]:
-            g.history(f.log, change, rows, erased)
-            if between and rows == split[0]:
+        for rows in split or [range(len(f.log))]:
+            g.history(f.log, change, rows, erased, split_nodes)
+            if between and rows == (split or [None])[0]:
                 g.segment(200, varint(0) + varint(0), flags=F_OPTIONAL)
     else:
         g.log = f.log
@@ -1203,6 +1207,59 @@ def compacted(erased=(), change=None, split=None, between=False, without=False, 
     return g
 
 
+def forget(f, *numbers, **more):
+    """An entry of op forget that names these entries."""
+    leaves = [leaf for row in f.log for leaf in row.leaves]
+    return note(f"forgets-{'-'.join(map(str, numbers))}", None, op=1, supersedes=[leaves[n] for n in numbers],
+                reason="asked for", **more)
+
+
+def forgetful(change=None, commit=None, **more):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.", key="k"), note("b", "Secret.", key="k", tags=["t"], idempotency_key="i")])
+    f.commit([note("b", "Secret, again."), note("c", "The third.")])
+    f.changes = [c for c in (change, commit, more.get("index", {}).get("change")) if c]
+    f.records([forget(f, 1, 2)], change=change)
+    f.commit(change=commit, **more)
+    f.commit([note("b", "Another.")])
+    return f
+
+
+def forgetting():
+    """10.8"""
+    vector("good-forget", "10.8", "An entry of op forget names both versions of one id; then the id begins a new memory. "
+           "What the first version superseded by its key is in force again.", forgetful())
+    f = forgetful()
+    f.records([forget(f, 1), note("e", None, op=1, supersedes=[bytes(32)]), note("g", None, op=1)])
+    f.commit()
+    vector("good-forget-again", "10.8", "One is named twice, by two entries; one entry names a leaf that is nowhere, "
+           "one none.", f)
+    f = forgetful()
+    f.records([forget(f, 4)])
+    f.commit()
+    vector("good-forget-the-forgetting", "10.8", "What forgets is forgotten in turn; what it forgot stays so.", f)
+    f = forgetful()
+    f.records([note("h", "A put that names leaves.", supersedes=[f.log[1].leaves[0]])])
+    f.commit()
+    vector("good-forget-put-supersedes", "10.8", "A put that names a leaf forgets nothing.", f)
+    vector("good-forget-erased", "13.5", "The same after compaction: rows with ERASED, and the FORGOTTEN items.",
+           compacted(old=forgetful(), erased=(1, 2)))
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first."), note("b", "Secret.")])
+    f.commit([forget(f, 1)])
+    f.commit([note("z", "The last.")])
+    f.forgotten = set
+    vector("bad-forget-inline", "9.2", "An entry of op forget stands in an inline block, where no reader looks for what it "
+           "forgets.", f, recover="any")
+    vector("bad-forget-missing", "10.8", "A FORGOTTEN item is missing; readers see that they are too few, and go by the leaves.",
+           forgetful(index=dict(items=lambda found: [i for i in found if i != (11, 1, 4)])))
+    vector("bad-forget-extra", "10.8", "A FORGOTTEN item for an entry that is not named.",
+           forgetful(index=dict(items=lambda found: sorted(found + [(11, 3, 4)]))), kept="a forgets-1-2 b", read="sound",
+           recover="any")
+
+
 def history():
     def good(name, why, **more):
         vector("good-history-" + name, "13.2", why, compacted(**more))
@@ -1211,6 +1268,8 @@ def history():
     good("two-segments", "Two HISTORY segments, one after the other.", split=[range(2), range(2, 5)])
     good("erased", "Two entries were erased: their leaves stand in their rows, the salt tree lacks the nodes above them.",
          erased=(1, 3))
+    good("nodes-apart", "The nodes of the last tree go on in HISTORY segments without rows, one node in each.",
+         erased=(4,), split_nodes=45)
     good("erased-all-of-tree", "The only entry of a salt tree was erased.", erased=(4,))
     good("times", "The first time is the lowest, the next the highest, so that their difference is beyond 64 bits.",
          times=(-1 << 63, (1 << 63) - 1))
@@ -1225,7 +1284,7 @@ def history():
     for name, change, why in (
             ("first-number", {"First_Number": varint(1)}, "First_Number of the first segment is 1."),
             ("first-entry", {"History.First_Entry": varint(1)}, "First_Entry of the first segment is 1."),
-            ("row-count-0", {"Row_Count": varint(0)}, "Row_Count 0."),
+            ("row-count-0", {"Row_Count": varint(0)}, "Row_Count 0 in the first segment, where no tree goes on."),
             ("row-count-65537", {"Row_Count": varint(65_537)}, "Row_Count 65,537."),
             ("row-count-2-40", {"Row_Count": varint(1 << 40), "Flags.Rows": u8(0) + varint(0), "Counts": u8(0) + varint(0)},
              "Row_Count 2^40, with columns of Width 0."),
@@ -1418,7 +1477,7 @@ def displaced():
            kept="", expect="wrong-key", recover="nothing")
 
 
-SECTIONS = [header, segment, codec, block_vectors, core, commits, index, content, dictionaries,
+SECTIONS = [header, segment, codec, block_vectors, core, commits, index, forgetting, content, dictionaries,
             history, voids, tails, displaced]
 
 

@@ -533,8 +533,20 @@ class File:
     def hash(self, t, data):
         return xxh3(data, (t << 32) + int.from_bytes(self.incarnation[:4], "little")) >> 32
 
+    def named_by(self, entry):
+        """10.8: earlier entries that an entry of op forget names."""
+        if entry.erased is not None or entry.fields.get(OP) != 1:
+            return set()
+        leaves = [leaf for row in self.log for leaf in row.leaves]
+        return {n for leaf in entry.fields.get(SUPERSEDES) or [] for n, known in enumerate(leaves[:entry.number])
+                if known == leaf}
+
+    def forgotten(self):
+        """Entries that are forgotten and not erased."""
+        return {n for e in self.entries for n in self.named_by(e) if self.entries[n].erased is None}
+
     def items_of(self, first, end):
-        """10.1, 10.2: items of kinds 1 to 7 of these entries."""
+        """10.1, 10.2, 10.8: items of kinds 1 to 7, and 11, of these entries."""
         items = set()
         for start, offset in self.blocks:
             if first <= start < end:
@@ -567,6 +579,7 @@ class File:
             if f.get(IDEMPOTENCY_KEY) is not None:
                 found.append((6, self.hash(5, f[IDEMPOTENCY_KEY].encode()), n))
             found += [(7, fate, n) for fate in fates - {None}]
+            found += [(11, old, n) for old in self.named_by(e)]
             if now:
                 items |= set(found)
         return items
@@ -814,6 +827,8 @@ class File:
                 p.add("Run." + name, varint(value))
             p.add("Run.parameters", string(run["parameters"]))
         p.add("Salt", salt)
+        p.add("Forgotten", varint(len({n for e in self.entries[:self.indexed] for n in self.named_by(e)
+                                       if self.entries[n].erased is None})))
         p.add("Footer.Reserved", string(b""))
 
     def maintenance(self, change=None, index=None, new_salt=None, order=None, number=None, digest=None, salt_at=None,
@@ -849,7 +864,7 @@ class File:
 
     # 13. History
 
-    def history(self, log, change=None, rows=None, erased=(), drop_nodes=(), keep_salts=True):
+    def history(self, log, change=None, rows=None, erased=(), split_nodes=None):
         """A HISTORY segment of these rows; `erased`: numbers of entries without salts."""
         p = Parts(change)
         rows = log if rows is None else [log[n] for n in rows]
@@ -877,7 +892,11 @@ class File:
                 if at + i in erased:
                     gone.setdefault(root, set()).add(row.salt_index + i)
             at += row.entries
-        salts = b"".join(salt_tree(r.salt, gone.get(r.salt, ())) for r in rows if r.salt)
+        trees = [salt_tree(r.salt, gone.get(r.salt, ())) for r in rows if r.salt]
+        further = []
+        if split_nodes is not None:                 # the last tree goes on in segments of their own
+            further, trees[-1] = trees[-1][split_nodes:], trees[-1][:split_nodes]
+        salts = b"".join(map(put_nodes, trees))
         p.add("Salts", salts)
         p.add("History.Parents", b"".join(varint(len(r.parents)) + b"".join(sorted(log[n].digest for n in r.parents))
                                           for r in rows if r.given))
@@ -887,6 +906,9 @@ class File:
                                              for r in rows if r.signatures))
         p.add("History.End", b"")
         self.histories.append(self.segment(HISTORY, p.bytes(), change=change))
+        after = varint(first + len(rows)) + varint(0) + varint(sum(r.entries for r in log[:first + len(rows)]))
+        for node in further:
+            self.histories.append(self.segment(HISTORY, after + put_nodes([node])))
         self.log = log
         self.salt = [r.salt for r in log if r.salt][-1] if any(r.salt for r in log) else bytes(16)
         self.salt_used = not gone.get(self.salt) and any(r.salt for r in log)
@@ -895,8 +917,6 @@ class File:
 
 def salt_tree(root, gone):
     """13.3: the whole tree, or the nodes that no erased entry stands under."""
-    if not gone:
-        return varint(1) + u8(0) + varint(0) + root
     nodes = []
 
     def walk(depth, position):
@@ -908,7 +928,11 @@ def salt_tree(root, gone):
                 walk(depth + 1, position << 2 | digit)
 
     walk(0, 0)
-    return varint(len(nodes)) + b"".join(u8(d) + varint(p) + salt_node(root, d, p) for d, p in nodes)
+    return [(d, p, salt_node(root, d, p)) for d, p in nodes]
+
+
+def put_nodes(nodes):
+    return varint(len(nodes)) + b"".join(u8(d) + varint(p) + seed for d, p, seed in nodes)
 
 
 def skip(data, at):

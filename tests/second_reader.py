@@ -84,8 +84,8 @@ C_HISTORY = C_PARENTS | C_AUTHOR | C_EXTRA | C_SALT | C_ORDER | C_SIGNATURES
 
 # Item kinds (10.1)
 (I_BLOCK, I_ID, I_KEY, I_TIME, I_FACET, I_IDEMPOTENCY, I_FATE, I_OBJECT, I_CHUNK,
- I_COMMIT) = range(1, 11)
-ENTRY_KINDS = range(I_BLOCK, I_FATE + 1)
+ I_COMMIT, I_FORGOTTEN) = range(1, 12)
+ENTRY_KINDS = (*range(I_BLOCK, I_FATE + 1), I_FORGOTTEN)
 FILE_KINDS = (I_OBJECT, I_CHUNK, I_COMMIT)
 
 # Entry fields (7.1)
@@ -532,7 +532,7 @@ def check_derived_from(value):
 
 
 def check_supersedes(value):
-    for item in check_list(value, 1024, "supersedes"):
+    for item in check_list(value, 4096, "supersedes"):
         require(isinstance(item, bytes) and len(item) == 32, "supersedes: no leaf")
 
 
@@ -820,6 +820,13 @@ class SaltTree:
     def root(self):
         return self.nodes.get((0, 0), bytes(16))
 
+    def extend(self, further):
+        """Nodes of a further segment (13.2)."""
+        last = max(((p + 1) << 2 * (16 - d) for d, p in self.nodes), default=0)
+        for depth, position in further.nodes:
+            require(position << 2 * (16 - depth) >= last, "salt tree: nodes out of order")
+        self.nodes.update(further.nodes)
+
     def salt(self, index):
         depth = 16
         node = self.nodes.get((16, index))
@@ -890,6 +897,7 @@ class Footer:
         self.histories = (cur.varint(), cur.varint())
         self.runs = [Run(cur) for _ in range(bounded_count(cur, 6))]
         self.salt = cur.take(16)
+        self.forgotten = cur.varint()
         self.reserved = cur.string()
         first = {}
         for run in self.runs:
@@ -1010,8 +1018,13 @@ class HistoryPart:
         cur = Cursor(head)
         self.first_number = cur.varint()
         n = cur.varint()
-        require(1 <= n <= 65_536, "HISTORY: Row_Count")
+        require(n <= 65_536, "HISTORY: Row_Count")
         self.first_entry = cur.varint()
+        self.rows, self.entries, self.further = [], 0, None
+        if n == 0:
+            self.further = read_salt_tree(cur)
+            require(cur.left() == 0, "HISTORY: head is too long")
+            return
         flags = cur.ints(n)
         counts = cur.ints(n)
         require(self.first_entry + sum(counts) <= MAX_ENTRIES, "too many entries")
@@ -1598,6 +1611,17 @@ class Memfile:
         except Unknown as error:
             raise Newer(f"row {row + 1}: {error}", segment.offset) from None
 
+    def forgotten(self):
+        """Numbers of the entries that no read gives (10.8); as far as the file can be verified."""
+        self.forget()
+        verifier = Verifier(self)
+        try:
+            verifier.run()
+        except MemfileError:
+            pass
+        self.forget()
+        return verifier.forgotten
+
     def entries_after(self, number):
         """The COMMIT value of a commit (10.1), from the commits and folded commits."""
         total = 0
@@ -1904,6 +1928,9 @@ class Verifier:
         self.last_by_id = {}
         self.last_by_key = {}
         self.superseded = set()
+        self.by_leaf = {}                      # leaf: entries (10.8)
+        self.erased = set()
+        self.forgotten = set()
         self.index_segments = {}               # offset: segment
         self.pages = {}                        # decoded pages
         self.kept_items = 0
@@ -2050,6 +2077,11 @@ class Verifier:
             raise Damaged("HISTORY: First_Entry", segment.offset)
         self.file.work(100 * len(part.rows))
         self.histories.append(segment)
+        if part.further:
+            if not self.rows or not self.rows[-1].salt_tree:
+                raise Damaged("HISTORY: nodes behind a row without SALT", segment.offset)
+            self.rows[-1].salt_tree.extend(part.further)
+            self.file.work(20 * len(part.further.nodes))
         self.rows += part.rows
         self.folded_entries += part.entries
 
@@ -2098,7 +2130,9 @@ class Verifier:
     def inline(self, commit, salts):
         entries = self.file.read_inline(commit)
         require(len(entries) == commit.entry_count, "rows of the inline block")
+        self.inline_forget = False
         self.add_entries(commit.segment, entries, salts)
+        require(not self.inline_forget, "an entry of op forget inline")
 
     def add_entries(self, segment, entries, salts):
         try:
@@ -2113,13 +2147,26 @@ class Verifier:
         require(tree, "more entries than are counted")
         if entry.erased is not None:
             self.leaves.append(entry.erased)
+            self.erased.add(self.entry_count)
         else:
             self.leaves.append(blake(b"memfile1.leaf", tree.salt(index), entry.core))
             self.add_items(entry.fields)
+            if entry.fields.get(OP) == 1:
+                self.forget(entry.fields.get(SUPERSEDES) or ())
             if CONTENT in entry.fields:
                 self.content_references.append(
                     (self.entry_count, tuple(entry.fields[CONTENT])))
+        self.by_leaf.setdefault(self.leaves[-1], []).append(self.entry_count)
         self.entry_count += 1
+
+    def forget(self, leaves):
+        """10.8: FORGOTTEN items of the entry that is being added."""
+        self.inline_forget = True
+        for leaf in set(leaves):
+            for number in self.by_leaf.get(bytes(leaf), ()):
+                self.add_item(I_FORGOTTEN, number, self.entry_count)
+                if number not in self.erased:
+                    self.forgotten.add(number)
 
     def check_references(self, commit):
         """11: what entries say of content objects."""
@@ -2218,6 +2265,7 @@ class Verifier:
             indexed = commit.number + 1
         require(footer.indexed_commits == indexed, "footer: Indexed_Commits")
         require(footer.superseded == len(self.superseded), "footer: Superseded")
+        require(footer.forgotten == len(self.forgotten), "footer: Forgotten")
         require(footer.objects == len(self.objects.list), "footer: Objects")
         require(footer.log_frontier == self.log.frontier(commit.number), "footer: Log_Frontier")
         dictionaries = []
@@ -2367,8 +2415,9 @@ def export(name, as_of, out):
         error = file.unfinished()
         if error:                                                                    # 14.4
             print(f"warning: {name}: {error.reason}", file=sys.stderr)
+        hidden = file.forgotten()
         for entry in file.entries(as_of):
-            if entry.erased is None:
+            if entry.erased is None and entry.number not in hidden:
                 line = json.dumps(file.to_json(entry), ensure_ascii=False,
                                   separators=(",", ":"))
                 out.write(line.encode() + b"\n")

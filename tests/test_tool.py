@@ -319,6 +319,51 @@ class Tool(unittest.TestCase):
         self.assertRegex(p.stderr.decode(),
                          r"^the file did not get smaller: \d+ bytes are now \d+; the history is the same\n$")
 
+    def test_forget_and_what_is_left(self):
+        lines = ['{"id":"a","scope":["p","q"],"text":"The secret of a.","time":"2024-01-01T00:00:00Z"}',
+                 '{"id":"b","scope":["p"],"text":"The secret of b.","time":"2025-01-01T00:00:00Z","pinned":true}',
+                 '{"id":"c","scope":["p"],"text":"The secret of c.","idempotency_key":"once"}',
+                 '{"id":"d","text":"Stays.","links":[{"rel":"about","to":"a"}],"derived_from":["c"]}']
+        self.import_text("\n".join(lines) + "\n")
+        run("forget", self.file, code=2)
+        run("forget", self.file, "--before", "soon", code=2)
+        run("forget", self.file, "--scope", "//", code=2)
+        self.assertIn("is the id of no memory", run("forget", self.file, "x", code=1).stderr.decode())
+        run("forget", self.file, "--scope", "elsewhere", code=1)
+        p = run("forget", self.file, "--scope", "p", "--dry-run")
+        self.assertEqual(p.stdout, b"a\n")
+        self.assertIn("nothing was changed", p.stderr.decode())
+        self.assertIn("--even-actions", p.stderr.decode())
+        self.assertIn("--even-pinned", p.stderr.decode())
+        run("get", self.file, "a")
+        p = run("forget", self.file, "--scope", "p", "--before", "2024-06-01T00:00:00Z", "--reason", "asked for", "--author", "Ann")
+        self.assertEqual(p.stdout, b"a\n")
+        self.assertIn("compact", p.stderr.decode())
+        run("get", self.file, "a", code=1)
+        run("get", self.file, "a", "--as-of", "1", code=1)
+        self.assertIn(b"secret of a", Path(self.file).read_bytes())
+        info = json.loads(run("info", self.file, "--json").stdout)
+        self.assertEqual(info["forgotten"], 1)
+        self.assertIn("forgotten       1", run("info", self.file).stdout.decode())
+        report = json.loads(run("forget", self.file, "b", "c", "x", "--even-actions", "--even-pinned", "--now", "--json").stdout)
+        self.assertEqual((report["memories"], report["entries"], report["erased"], report["commit"]), (2, 2, 3, 3))
+        self.assertEqual([(i["id"], i["outcome"]) for i in report["items"]],
+                         [("x", "not_found"), ("b", "forgotten"), ("c", "forgotten")])
+        self.assertEqual([(d["id"], d["rel"], d["to"]) for d in report["dangling"]], [("d", "about", "a"), ("d", None, "c")])
+        self.assertNotIn(b"secret", Path(self.file).read_bytes())
+        self.assertEqual(run("list", self.file, "--json").stdout.count(b"\n"), 1)
+        self.assertEqual(run("list", self.file, "--json", "--all").stdout.count(b"\n"), 3)
+        for line in run("log", self.file, "--json").stdout.splitlines():
+            commit = json.loads(line)
+            if commit["commit"] == 2:
+                self.assertEqual(commit["forgot"], [{"entry": 4, "entries": [0], "reason": "asked for", "actor": "Ann"}])
+        self.assertIn("forgot entry 0: asked for\n", run("log", self.file).stdout.decode())
+        self.assertIn("forgot entries 1-2\n", run("log", self.file).stdout.decode())
+        run("verify", self.file)
+        # forget, then compact: the same, in words
+        run("forget", self.file, "d", "--now")
+        self.assertNotIn(b"Stays", Path(self.file).read_bytes())
+
     def test_compact_names_the_output_it_cannot_write(self):
         run("init", self.file)
         none = os.path.join(self.folder.name, "none", "out")
@@ -535,7 +580,9 @@ class Tool(unittest.TestCase):
                    (["import", "--batch", "7", "f", "s"], {"some file"}), (["import", "--json", "f", "s"], {"some file"}),
                    (["compact", "f", "--output", "s"], {"some file"}), (["get", "f", "s"], set()), (["put", "f", "s"], set()),
                    (["list", "f", "--scope", "s"], set()), (["list", "f", "--limit", "s"], set()),
-                   (["import", "f", "g", "s"], set()), (["version", "s"], set()))
+                   (["import", "f", "g", "s"], set()), (["version", "s"], set()),
+                   (["forget", "--now", "s"], {"some file"}), (["forget", "f", "--ev"], {"--even-actions", "--even-pinned"}),
+                   (["forget", "f", "s"], set()))
 
     def flip(self, offset, bytes_=b"\x04"):
         data = bytearray(Path(self.file).read_bytes())

@@ -276,7 +276,8 @@ typedef enum memfile_field {
     MEMFILE_SESSION = 20,
     MEMFILE_MODEL = 21,
     MEMFILE_IDEMPOTENCY_KEY = 23,
-    MEMFILE_STATUS = 27
+    MEMFILE_STATUS = 27,
+    MEMFILE_REASON = 30 /* of an entry that forgets; read only */
 } memfile_field;
 
 typedef enum memfile_time_field {
@@ -481,6 +482,7 @@ typedef struct memfile_info {
     uint32_t passes, memory_kib; /* what the passphrase costs */
     int padded;
     int outside; /* opened without a key: commits, entries and what follows from them are not known, and 0 */
+    uint64_t forgotten;        /* entries that were forgotten, and stand in the file until it is compacted */
 } memfile_info;
 
 /* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no reading beyond
@@ -495,6 +497,80 @@ typedef struct memfile_statistics {
     uint64_t memory_bytes; /* allocated by the handle now */
 } memfile_statistics;
 MEMFILE_API void memfile_get_statistics(const memfile *mf, memfile_statistics *statistics, size_t struct_size);
+
+/* ------------------------------------------------------------------- forgetting */
+
+/* What is to be forgotten: memories by their ids, and those that a filter fits. */
+typedef struct memfile_selection {
+    size_t struct_size;
+    const char *const *ids;
+    const size_t *id_lengths; /* NULL: each id ends at its NUL */
+    size_t id_count;
+    /* NULL: none. A memory is taken if any of its versions fits the filter, and its newest one
+     * fits `since` and `until`. `all` and `reverse` mean nothing here; `as_of` and `limit`
+     * speak of the versions that are looked at. Without any condition: everything. */
+    const memfile_filter *filter;
+} memfile_selection;
+
+#define MEMFILE_SELECTION_INIT \
+    { sizeof(memfile_selection), NULL, NULL, 0, NULL }
+
+typedef enum memfile_forget_outcome {
+    MEMFILE_FORGOTTEN = 0,
+    MEMFILE_KEPT_ACTION = 1,  /* a version has an idempotency key: its action could be repeated */
+    MEMFILE_KEPT_PINNED = 2,  /* its newest version is pinned */
+    MEMFILE_KEPT_FORGETS = 3, /* it records what was forgotten; that stays */
+    MEMFILE_NO_SUCH_ID = 4
+} memfile_forget_outcome;
+
+/* What becomes of one memory. */
+typedef struct memfile_forget_item {
+    memfile_forget_outcome outcome;
+    uint64_t entry;    /* its newest version; UINT64_MAX: NO_SUCH_ID */
+    uint64_t versions; /* how many it has */
+    const char *id;    /* as text */
+    size_t id_length;
+} memfile_forget_item;
+
+typedef struct memfile_forget_options {
+    size_t struct_size;
+    const char *reason; /* why; kept in the file, so it should not repeat what is forgotten; NULL: not said */
+    int even_actions;   /* memories with an idempotency key too: a later put with that key adds an entry again */
+    int even_pinned;    /* pinned ones too */
+    int dry_run;        /* only say what would become of them */
+    void (*item)(void *context, const memfile_forget_item *item); /* for each memory that was selected; NULL: none */
+    void *context;
+} memfile_forget_options;
+
+#define MEMFILE_FORGET_OPTIONS_INIT \
+    { sizeof(memfile_forget_options), NULL, 0, 0, 0, NULL, NULL }
+
+typedef struct memfile_forget_result {
+    uint64_t memories, entries; /* forgotten; entries: all their versions */
+    uint64_t kept_actions, kept_pinned, kept_forgets, not_found; /* memories that were selected and are not */
+    uint64_t made; /* entries of op forget in the batch, each naming at most 4096 */
+} memfile_forget_result;
+
+/* Forgets memories, all versions of each. It is part of a batch as puts are, comes before them, and
+ * counts with memfile_commit: from then on no read gives out the entries, not even as of an earlier
+ * commit, and a put with the same id begins a new memory. The bytes stay in the file until
+ * memfile_compact. What was superseded only by what is forgotten is in force again. The entries
+ * to be forgotten are those that are committed: MISUSE if the batch has puts. options and result may
+ * be NULL. DONE: nothing was selected, or all of it is kept (result says why). */
+MEMFILE_API int memfile_forget(memfile *mf, const memfile_selection *selection, const memfile_forget_options *options,
+                               memfile_forget_result *result);
+
+/* One entry of op forget, with what it made to be forgotten. */
+typedef struct memfile_forgetting {
+    const memfile_entry *by; /* the entry: its number, MEMFILE_REASON, MEMFILE_ACTOR, MEMFILE_TIME; valid within the call */
+    size_t count;
+    const uint64_t *entries; /* numbers of the forgotten ones, rising; erased or not */
+} memfile_forgetting;
+
+/* All forgetting that the file records, oldest first; before and after compaction. A non-zero return
+ * of `callback` stops and is returned. */
+MEMFILE_API int memfile_forgettings(memfile *mf, int (*callback)(void *context, const memfile_forgetting *forgetting),
+                                    void *context);
 
 /* ------------------------------------------------------- verify and compact */
 
@@ -670,6 +746,17 @@ typedef struct memfile_recover_result {
 MEMFILE_API int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,
                                 memfile_recover_result *result, memfile_error *error);
 
+/* An entry that stays and refers to a memory that is erased. */
+typedef struct memfile_dangling {
+    uint64_t entry;
+    const char *id; /* its own, as text */
+    size_t id_length;
+    const char *relation; /* of the link; NULL: derived_from */
+    size_t relation_length;
+    const char *target;
+    size_t target_length;
+} memfile_dangling;
+
 typedef struct memfile_compact_options {
     size_t struct_size;
     const char *output;  /* write there instead of replacing; must not exist */
@@ -681,14 +768,22 @@ typedef struct memfile_compact_options {
     const memfile_environment *environment;
     memfile_unlock unlock;     /* for a sealed file */
     memfile_seal_for seal_for; /* whom the new file is sealed for; all zero: as the old one, under a new data key */
+    void (*dangling)(void *context, const memfile_dangling *dangling); /* NULL: none */
+    /* A segment that this library does not know is not kept: it speaks of entries that are erased, or
+     * cannot be read. NULL: none */
+    void (*dropped)(void *context, unsigned type, uint64_t offset, uint64_t first_entry, uint64_t entry_count);
 } memfile_compact_options;
 
 #define MEMFILE_COMPACT_OPTIONS_INIT \
-    { sizeof(memfile_compact_options), NULL, 1, 12, 10000, NULL, NULL, NULL, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0} }
+    { sizeof(memfile_compact_options), NULL, 1, 12, 10000, NULL, NULL, NULL, {NULL, 0, NULL}, {NULL, 0, 0, 0, NULL, 0, 0}, \
+      NULL, NULL }
 
 typedef struct memfile_compact_result {
     uint64_t bytes_before, bytes_after, entries, commits;
     uint8_t history_digest[32];
+    uint64_t erased;           /* entries that were forgotten, and are not in the file any more */
+    uint64_t dangling;         /* references of others to them */
+    uint64_t dropped_segments; /* unknown ones that were not kept */
 } memfile_compact_result;
 
 typedef struct memfile_rekey_options {
@@ -709,7 +804,8 @@ typedef struct memfile_rekey_options {
 MEMFILE_API int memfile_rekey(const char *path, const memfile_rekey_options *options, memfile_error *error);
 
 /* Writes the memory anew, as tight as it can, verifies the new file, and swaps
- * it in by rename; readers of the old file go on undisturbed. History, digests
+ * it in by rename. What was forgotten is not in the new file, but for the salted hash of each
+ * entry, whose salt is gone; readers of the old file go on undisturbed. History, digests
  * and entry numbers stay. On failure the old file is as it was and the new one is
  * removed; UNCERTAIN: the rename was done and its sync failed. */
 MEMFILE_API int memfile_compact(const char *path, const memfile_compact_options *options,

@@ -5,6 +5,7 @@
 #define MF_BATCH_H
 
 #include "content.h"
+#include "leaves.h"
 #include "signature.h"
 #include "writer.h"
 
@@ -37,6 +38,10 @@ struct mf_writer {
     mf_tree entries;
     mf_items items;
     bool tail_taken; /* items hold the tail's too */
+    bool forgets;    /* an entry of op forget is in it: never inline, SPEC 9.2 */
+    uint64_t puts;   /* entries of other ops */
+    mf_claims claims; /* leaves that entries from elsewhere name */
+    mf_numbers fresh; /* entries that were forgotten now, while they are collected */
     mf_job *current, *held, **held_end, *spare;
     size_t held_bytes, in_flight;
     bool dictionary_decided;
@@ -64,6 +69,17 @@ void mf_batch_give_back(mf_writer *writer, mf_job *job);
 int mf_batch_drain(mf_writer *writer, memfile_error *err);
 /* What the group wrote so far can be read. */
 void mf_batch_note_readable(mf_writer *writer);
+
+/* RFC 9562, version 7. */
+void mf_batch_make_uuid(const mf_writer *writer, uint8_t out[16]);
+/* Adds an entry that is given as its core. */
+int mf_batch_put_core(mf_writer *writer, mf_slice core, uint64_t *entry, memfile_error *err);
+/* Spills, if there is much to spill. */
+int mf_batch_spill_long(mf_writer *writer, memfile_error *err);
+
+/* ---- writer_forget.c */
+/* Looks for what entries of op forget from elsewhere name, which is forgotten then. */
+int mf_batch_resolve_claims(mf_writer *writer, memfile_error *err);
 
 /* ---- writer_begin.c */
 /* Lock, look, and make the writer ACTIVE if it is not. */

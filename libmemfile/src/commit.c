@@ -57,6 +57,7 @@ static void put_footer(mf_buffer *out, const mf_footer *f)
         mf_put_varint(out, 0); /* Parameters */
     }
     mf_put_bytes(out, f->salt_root, sizeof f->salt_root);
+    mf_put_varint(out, f->forgotten);
     mf_put_varint(out, 0); /* Reserved */
 }
 
@@ -129,6 +130,7 @@ static void get_footer(mf_cursor *c, mf_footer *f, const mf_mem *mem, uint64_t n
     f->history_offset = get_offset(c);
     get_runs(c, f, mem, no_memory);
     get_raw(c, f->salt_root, sizeof f->salt_root);
+    f->forgotten = mf_get_varint_max(c, MF_ENTRIES_MAX);
     mf_get_string(c);
 }
 

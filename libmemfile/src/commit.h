@@ -34,6 +34,7 @@ typedef struct mf_footer {
     uint32_t run_count;
     mf_run *runs;
     uint8_t salt_root[16];
+    uint64_t forgotten;
 } mf_footer;
 
 void mf_footer_free(mf_footer *footer, const mf_mem *mem);
@@ -92,7 +93,7 @@ typedef struct mf_history_row {
 
 typedef struct mf_history {
     uint64_t first_number, first_entry;
-    uint32_t row_count, node_count;
+    uint32_t row_count, node_count; /* row_count 0: further nodes of the last row's tree, SPEC 13.3 */
     mf_history_row *rows;
     mf_salt_node *nodes;
 } mf_history;

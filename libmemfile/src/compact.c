@@ -5,6 +5,11 @@
  * first byte, its history digest compared with the old one's. Then its inode is
  * locked and renamed over the old one. Whatever fails before the rename leaves the
  * old file as it was. */
+#include <stdlib.h>
+
+#include "cbor.h"
+#include "checksum.h"
+#include "erase.h"
 #include "handle.h"
 #include "rewrite.h"
 #include "unlock.h"
@@ -16,11 +21,56 @@ typedef struct compaction {
     mf_secret *secret, *passphrase; /* that opens the old file; that seals the new one */
     mf_store old;
     mf_rewrite new;
+    mf_eraser eraser;
+    mf_numbers ids; /* hashes of the ids that are forgotten, rising */
+    uint64_t erased, dangling, dropped;
 } compaction;
 
 static int no_memory(compaction *c)
 {
     return mf_fail_memory(c->err);
+}
+
+/* ---- what is forgotten */
+
+static uint64_t id_hash(mf_id id)
+{
+    return mf_checksum_seeded(id.data, id.length, id.binary);
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The ids that go, so that what refers to them can be told. */
+static int collect_ids(compaction *c)
+{
+    const mf_ranges *f = c->eraser.forgotten;
+    int rc = MEMFILE_OK;
+    for (size_t i = 0; i < f->count; i++)
+        for (uint64_t entry = f->v[i].first; entry < f->v[i].end && rc == MEMFILE_OK; entry++) {
+            mf_object *o = NULL;
+            uint32_t row;
+            rc = mf_store_entry(&c->old, entry, &o, &row, c->err);
+            mf_id id = {NULL, 0, false};
+            if (rc == MEMFILE_OK && !mf_block_erased(&o->block, row))
+                id = mf_block_id(&o->block, row);
+            if (rc == MEMFILE_OK && id.data && mf_numbers_add(&c->ids, id_hash(id), &c->mem) != 0)
+                rc = no_memory(c);
+            mf_store_release(&c->old, o);
+        }
+    if (c->ids.count > 1)
+        qsort(c->ids.v, c->ids.count, sizeof *c->ids.v, compare_hashes);
+    return rc;
+}
+
+/* A commit goes into the new file, its salt tree without the salts of what is erased. */
+static int fold_row(compaction *c, const mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count)
+{
+    int rc = row->flags & MF_COMMIT_SALT ? mf_eraser_nodes(&c->eraser, &nodes, &node_count, c->err) : MEMFILE_OK;
+    return rc == MEMFILE_OK ? mf_rewrite_commit(&c->new, row, nodes, node_count) : rc;
 }
 
 /* ---- history */
@@ -50,7 +100,7 @@ static int copy_folded(compaction *c)
         if (rc == MEMFILE_OK && number != c->new.commits)
             rc = mf_fail(c->err, MEMFILE_E_DAMAGED, f->history_offset, "folded commits are not numbered without gaps");
         if (rc == MEMFILE_OK)
-            rc = mf_rewrite_commit(&c->new, row, cursor.nodes, row->flags & MF_COMMIT_SALT ? cursor.node_count : 0);
+            rc = fold_row(c, row, cursor.nodes, row->flags & MF_COMMIT_SALT ? cursor.node_count : 0);
     }
     mf_history_cursor_free(&cursor);
     return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
@@ -77,7 +127,7 @@ static int add_commit(compaction *c, const mf_walk_group *g)
             rc = mf_fail(c->err, MEMFILE_E_DAMAGED, s.offset, "the commit at offset %llu does not follow those before it",
                          (unsigned long long)s.offset);
         else
-            rc = mf_rewrite_commit(&c->new, &row, &node, k.flags & MF_COMMIT_SALT ? 1 : 0);
+            rc = fold_row(c, &row, &node, k.flags & MF_COMMIT_SALT ? 1 : 0);
     }
     mf_free(&c->mem, raw);
     return rc;
@@ -107,33 +157,6 @@ static int fold_history(compaction *c)
 
 /* ---- entries */
 
-/* Entries keep their numbers, so FATE items are those of the old file. */
-static int copy_fates(void *context, uint64_t first, uint64_t end)
-{
-    compaction *c = (compaction *)context;
-    const mf_state *s = c->old.state;
-    int rc = mf_store_tail_fates(&c->old, c->err);
-    for (size_t i = 0; rc == MEMFILE_OK && i < c->old.tail_items.kind[MF_ITEM_FATE].count; i++) {
-        mf_pair p = c->old.tail_items.kind[MF_ITEM_FATE].pairs[i];
-        if (p.value >= first && p.value < end)
-            mf_items_add(&c->new.items, MF_ITEM_FATE, p.key, p.value);
-    }
-    for (uint32_t r = 0; rc == MEMFILE_OK && s->footer.superseded > 0 && r < s->footer.run_count; r++) {
-        const mf_run *run = &s->footer.runs[r];
-        mf_run_iterator it;
-        mf_item item = {MF_ITEM_FATE, 0, 0};
-        if (run->first_entry >= end || run->first_entry + run->entry_count <= first)
-            continue;
-        rc = mf_run_seek(&it, &c->old, run, &item, c->err);
-        while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, c->err)) == MEMFILE_OK && item.kind == MF_ITEM_FATE)
-            if (item.value >= first && item.value < end)
-                mf_items_add(&c->new.items, MF_ITEM_FATE, item.key, item.value);
-        mf_run_iterator_close(&it);
-        rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
-    }
-    return rc == MEMFILE_OK && c->new.items.failed ? no_memory(c) : rc;
-}
-
 static int make_dictionary(compaction *c)
 {
     uint64_t entries = c->old.state->entries, step = entries / MF_REWRITE_SAMPLES + 1;
@@ -142,6 +165,8 @@ static int make_dictionary(compaction *c)
     for (uint64_t e = 0; e < entries && rc == MEMFILE_OK && more; e += step) {
         mf_object *o = NULL;
         uint32_t row;
+        if (mf_eraser_takes(&c->eraser, e))
+            continue;
         rc = mf_store_entry(&c->old, e, &o, &row, c->err);
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
@@ -150,6 +175,63 @@ static int make_dictionary(compaction *c)
         mf_store_release(&c->old, o);
     }
     return rc == MEMFILE_OK ? mf_rewrite_train(&c->new) : rc;
+}
+
+static int erase(compaction *c, mf_block *block, uint32_t row, uint64_t entry)
+{
+    uint8_t leaf[32];
+    int rc = mf_eraser_leaf(&c->eraser, block, row, entry, leaf, c->err);
+    if (rc == MEMFILE_DONE)
+        rc = mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the salt of entry %llu cannot be derived; nothing was written",
+                     (unsigned long long)entry);
+    c->erased += !mf_block_erased(block, row);
+    return rc == MEMFILE_OK ? mf_rewrite_erase(&c->new, leaf) : rc;
+}
+
+/* Says so if an id that is forgotten, and that nothing else has, is referred to. */
+static int check_reference(compaction *c, uint64_t entry, mf_slice relation, mf_id target)
+{
+    uint64_t hash = id_hash(target);
+    mf_object *o;
+    uint32_t row;
+    char from[256], to[256];
+    if (!bsearch(&hash, c->ids.v, c->ids.count, sizeof hash, compare_hashes))
+        return MEMFILE_OK;
+    int rc = mf_store_id(&c->old, target, UINT64_MAX, &o, &row, c->err);
+    if (rc == MEMFILE_OK)
+        mf_store_release(&c->old, o);
+    if (rc != MEMFILE_E_NOT_FOUND)
+        return rc;
+    memfile_dangling d = {entry, from, mf_id_print(c->new.record->id, from), (const char *)relation.data,
+                          relation.length, to, mf_id_print(target, to)};
+    c->dangling++;
+    if (c->options->dangling)
+        c->options->dangling(c->options->context, &d);
+    return MEMFILE_OK;
+}
+
+/* Links and derived_from of the entry that was just written. */
+static int check_references(compaction *c, uint64_t entry)
+{
+    const mf_record *r = c->new.record;
+    int rc = MEMFILE_OK;
+    for (uint32_t i = 0; (r->mask & MF_COLUMN_LINKS) && i < r->link_count && rc == MEMFILE_OK; i++)
+        rc = check_reference(c, entry, r->links[i].relation, r->links[i].target);
+    mf_cursor d = mf_cursor_of(r->derived_from.data, r->derived_from.length);
+    if (r->derived_from.length == 0 || mf_cbor_peek(&d) == MF_CBOR_NULL)
+        return rc;
+    for (uint64_t n = mf_cbor_get(&d, MF_CBOR_ARRAY); n > 0 && rc == MEMFILE_OK && !d.failed; n--)
+        rc = check_reference(c, entry, mf_slice_of(NULL, 0), mf_cbor_get_id(&d));
+    return rc;
+}
+
+static int copy_entry(compaction *c, mf_scan_slot *slot, uint32_t row)
+{
+    uint64_t entry = slot->first_entry + row;
+    if (mf_eraser_takes(&c->eraser, entry))
+        return erase(c, &slot->block, row, entry);
+    int rc = mf_rewrite_entry(&c->new, &slot->block, row, slot->offset, NULL, NULL);
+    return rc == MEMFILE_OK && c->eraser.erases && !mf_block_erased(&slot->block, row) ? check_references(c, entry) : rc;
 }
 
 static int copy_entries(compaction *c)
@@ -161,7 +243,7 @@ static int copy_entries(compaction *c)
         return rc;
     while ((rc = mf_scan_next(&scan, &slot, c->err)) == MEMFILE_OK) {
         for (uint32_t row = 0; row < slot->block.rows && rc == MEMFILE_OK; row++)
-            rc = mf_rewrite_entry(&c->new, &slot->block, row, slot->offset, NULL, NULL);
+            rc = copy_entry(c, slot, row);
         if (rc == MEMFILE_OK)
             rc = mf_rewrite_spill(&c->new);
         if (rc != MEMFILE_OK)
@@ -178,6 +260,96 @@ static int copy_entries(compaction *c)
     return mf_rewrite_entries_end(&c->new);
 }
 
+/* ---- segments of types that this library does not know, SPEC 18 */
+
+/* Does it speak of an entry that is forgotten or erased? */
+static bool speaks_of_gone(const mf_ranges *gone, uint64_t first, uint64_t count)
+{
+    for (size_t i = 0; i < gone->count; i++)
+        if (gone->v[i].first < first + count && gone->v[i].end > first)
+            return true;
+    return false;
+}
+
+static int keep_segment(compaction *c, const mf_ranges *gone, uint64_t offset)
+{
+    mf_segment s;
+    uint8_t *raw, *content = NULL;
+    mf_slice head = {0}, stored;
+    const mf_dictionary *dictionary = NULL;
+    int rc = mf_store_segment(&c->old, offset, 0, &s, &raw, c->err);
+    if (rc != MEMFILE_OK || s.type <= MF_TYPE_VOID || !(s.flags & MF_FLAG_OPTIONAL) || (s.flags & MF_FLAG_DERIVED)) {
+        if (rc == MEMFILE_OK)
+            mf_free(&c->mem, raw);
+        return rc;
+    }
+    rc = mf_segment_split(&s, raw, &head, &stored, c->err);
+    mf_cursor h = mf_cursor_of(head.data, head.length);
+    uint64_t first = mf_get_varint_max(&h, MF_ENTRIES_MAX), count = mf_get_varint_max(&h, MF_ENTRIES_MAX);
+    bool known = rc == MEMFILE_OK && !h.failed && s.codec <= MF_CODEC_ZSTD_DICTIONARY;
+    if (!known || speaks_of_gone(gone, first, count)) {
+        c->dropped++;
+        if (c->options->dropped)
+            c->options->dropped(c->options->context, s.type, offset, first, count);
+        mf_free(&c->mem, raw);
+        return MEMFILE_OK;
+    }
+    if (s.codec == MF_CODEC_ZSTD_DICTIONARY)
+        rc = mf_store_dictionary(&c->old, s.codec_parameter, &dictionary, c->err);
+    if (rc == MEMFILE_OK && !(content = (uint8_t *)mf_alloc(&c->mem, s.raw_length + 1)))
+        rc = no_memory(c);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_content(&s, stored, &c->old.compressor, dictionary, content, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_build(&c->new.built, s.type, MF_FLAG_OPTIONAL, head, mf_slice_of(content, s.raw_length),
+                              &c->new.new.compressor, c->new.level, NULL, c->err);
+    if (rc == MEMFILE_OK)
+        rc = mf_group_append(&c->new.group, &c->new.built, &offset, c->err);
+    mf_free(&c->mem, content);
+    mf_free(&c->mem, raw);
+    return rc;
+}
+
+static int keep_group(compaction *c, mf_walk *walk, const mf_walk_group *g, const mf_ranges *gone)
+{
+    int rc = MEMFILE_OK;
+    for (uint64_t at = g->first_segment; at < g->commit_offset && rc == MEMFILE_OK;) {
+        const uint8_t *raw;
+        mf_segment s;
+        rc = mf_walk_bytes(walk, at, MF_SEGMENT_HEADER_LENGTH, &raw, c->err);
+        if (rc == MEMFILE_OK)
+            rc = mf_segment_decode(&s, raw, at, c->old.tag, c->err);
+        if (rc == MEMFILE_OK && s.type > MF_TYPE_VOID) /* sealed ones too: their type is inside */
+            rc = keep_segment(c, gone, at);
+        at += rc == MEMFILE_OK ? mf_segment_total(&s) : 0;
+    }
+    return rc;
+}
+
+static int keep_unknown(compaction *c)
+{
+    mf_walk walk;
+    mf_walk_group g;
+    mf_items items;
+    mf_ranges gone = {NULL, 0, 0};
+    mf_items_init(&items, &c->mem);
+    int rc = mf_store_forgotten_items(&c->old, &items, c->err);
+    for (size_t i = 0; rc == MEMFILE_OK && i < items.kind[MF_ITEM_FORGOTTEN].count; i++)
+        if (mf_ranges_add(&gone, items.kind[MF_ITEM_FORGOTTEN].pairs[i].key, &c->mem) != 0)
+            rc = no_memory(c);
+    mf_items_free(&items);
+    mf_ranges_settle(&gone);
+    if (rc == MEMFILE_OK)
+        rc = mf_walk_open(&walk, &c->old, c->old.state->end, c->err);
+    if (rc == MEMFILE_OK) {
+        while (rc == MEMFILE_OK && (rc = mf_walk_group_next(&walk, &g, c->err)) == MEMFILE_OK)
+            rc = keep_group(c, &walk, &g, &gone);
+        mf_walk_close(&walk);
+    }
+    mf_ranges_free(&gone, &c->mem);
+    return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+}
+
 /* ---- the commit */
 
 static int write_commit(compaction *c)
@@ -189,6 +361,8 @@ static int write_commit(compaction *c)
         return no_memory(c);
     int rc = mf_store_log_before(&c->old, log, end.salt_root, c->err);
     memcpy(end.history_digest, s->history_digest, 32);
+    if (c->eraser.newest_punctured) /* what stands above it is not told either */
+        memset(end.salt_root, 0, sizeof end.salt_root);
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_finish(&c->new, &end);
     mf_free(&c->mem, log);
@@ -217,8 +391,6 @@ static int make(compaction *c, const char *path)
     c->new.threads = o->threads < 1 ? 1 : o->threads > 64 ? 64 : o->threads;
     c->new.level = (int)o->compression_level;
     c->new.old = &c->old;
-    c->new.add_fates = copy_fates;
-    c->new.context = c;
     int rc = mf_seal_for_take(&o->seal_for, &c->new.environment, &c->mem, &c->new.slots, &c->passphrase, c->err);
     c->new.secret = c->passphrase;
     if (rc == MEMFILE_OK && !c->new.slots.kind) { /* for the same as before, under a key of its own */
@@ -230,11 +402,17 @@ static int make(compaction *c, const char *path)
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_begin(&c->new, &c->old.header, io);
     if (rc == MEMFILE_OK)
+        rc = mf_eraser_begin(&c->eraser, &c->old, c->err);
+    if (rc == MEMFILE_OK && c->eraser.erases)
+        rc = collect_ids(c);
+    if (rc == MEMFILE_OK)
         rc = fold_history(c);
     if (rc == MEMFILE_OK)
         rc = make_dictionary(c);
     if (rc == MEMFILE_OK)
         rc = copy_entries(c);
+    if (rc == MEMFILE_OK)
+        rc = keep_unknown(c);
     if (rc == MEMFILE_OK)
         rc = write_commit(c);
     return rc == MEMFILE_OK ? mf_rewrite_check(&c->new, c->old.state->history_digest, verify_progress, c) : rc;
@@ -243,6 +421,8 @@ static int make(compaction *c, const char *path)
 static void unmake(compaction *c)
 {
     mf_rewrite_free(&c->new);
+    mf_eraser_free(&c->eraser);
+    mf_free(&c->mem, c->ids.v);
     if (c->old.io)
         mf_store_close(&c->old);
     mf_secret_free(c->secret);
@@ -321,6 +501,9 @@ int memfile_compact(const char *path, const memfile_compact_options *options, me
         rc = c->new.new.io->functions->size(c->new.new.io, &result->bytes_after, c->err);
         result->entries = c->new.next_entry;
         result->commits = c->new.commits;
+        result->erased = c->erased;
+        result->dangling = c->dangling;
+        result->dropped_segments = c->dropped;
         memcpy(result->history_digest, c->old.state->history_digest, 32);
     }
     /* A writer that waits for the old file's lock finds the new one locked too,

@@ -176,6 +176,14 @@ void mf_salts_at(mf_salts *salts, uint32_t index, uint8_t out[MF_SALT_LENGTH])
     memcpy(out, node, MF_SALT_LENGTH);
 }
 
+void mf_salt_child(const uint8_t node[MF_SALT_LENGTH], unsigned child, uint8_t out[MF_SALT_LENGTH])
+{
+    uint8_t children[64];
+    crypto_generichash_blake2b_salt_personal(children, sizeof children, node, MF_SALT_LENGTH, NULL, 0, NULL,
+                                             personal_salt);
+    memcpy(out, children + (size_t)child * MF_SALT_LENGTH, MF_SALT_LENGTH);
+}
+
 void mf_salt_below(const uint8_t seed[MF_SALT_LENGTH], unsigned depth, uint32_t index, uint8_t out[MF_SALT_LENGTH])
 {
     uint8_t node[MF_SALT_LENGTH], children[64];

@@ -68,6 +68,8 @@ typedef struct mf_salts {
 
 void mf_salts_init(mf_salts *salts, const uint8_t root[MF_SALT_LENGTH]);
 void mf_salts_at(mf_salts *salts, uint32_t index, uint8_t out[MF_SALT_LENGTH]);
+/* One of the four children of a node. */
+void mf_salt_child(const uint8_t node[MF_SALT_LENGTH], unsigned child, uint8_t out[MF_SALT_LENGTH]);
 /* From any node above the index: seed is the node at `depth` on its path. SPEC 13.3. */
 void mf_salt_below(const uint8_t seed[MF_SALT_LENGTH], unsigned depth, uint32_t index, uint8_t out[MF_SALT_LENGTH]);
 

@@ -265,7 +265,7 @@ int mf_run_write_items(mf_group *group, const mf_items *items, uint64_t first_en
 {
     mf_run_writer w;
     int rc = mf_run_writer_init(&w, group, first_entry, entry_count, err);
-    for (unsigned kind = 1; kind <= MF_ITEM_COMMIT && rc == MEMFILE_OK; kind++)
+    for (unsigned kind = 1; kind <= MF_ITEM_LAST && rc == MEMFILE_OK; kind++)
         for (size_t i = 0; i < items->kind[kind].count && rc == MEMFILE_OK; i++) {
             mf_item item = {(uint8_t)kind, items->kind[kind].pairs[i].key, items->kind[kind].pairs[i].value};
             rc = mf_run_writer_add(&w, &item, err);

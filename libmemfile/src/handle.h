@@ -36,6 +36,7 @@ memfile_environment mf_environment_or_system(const memfile_environment *environm
 void mf_handle_let_go(memfile *mf);
 /* KEY if a sealed file was opened without its key: then there is nothing to read. */
 int mf_handle_inside(memfile *mf);
+int mf_handle_need_writer(memfile *mf);
 /* After *rc: was the index damaged, and could reading be set up without it? If that was
  * tried and failed, *rc says why. */
 bool mf_handle_fall_back(memfile *mf, int *rc);

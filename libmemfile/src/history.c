@@ -29,6 +29,16 @@ void mf_history_row_of(mf_history_row *row, const mf_commit *k)
     row->signatures = k->signatures;
 }
 
+static void put_nodes(mf_buffer *out, const mf_salt_node *nodes, uint32_t count)
+{
+    mf_put_varint(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        mf_put_u8(out, nodes[i].depth);
+        mf_put_varint(out, nodes[i].position);
+        mf_put_bytes(out, nodes[i].seed, sizeof nodes[i].seed);
+    }
+}
+
 void mf_history_encode(mf_buffer *out, const mf_history *h)
 {
     columns c = {(uint64_t *)mf_alloc(out->mem, ((size_t)h->row_count + 1) * sizeof(uint64_t)), 0};
@@ -39,6 +49,11 @@ void mf_history_encode(mf_buffer *out, const mf_history *h)
     mf_put_varint(out, h->first_number);
     mf_put_varint(out, h->row_count);
     mf_put_varint(out, h->first_entry);
+    if (h->row_count == 0) {
+        put_nodes(out, h->nodes, h->node_count);
+        mf_free(out->mem, c.v);
+        return;
+    }
     for (uint32_t i = 0; i < h->row_count; i++)
         c.v[c.n++] = h->rows[i].flags;
     put_column(out, &c);
@@ -62,13 +77,7 @@ void mf_history_encode(mf_buffer *out, const mf_history *h)
         const mf_history_row *r = &h->rows[i];
         if (!(r->flags & MF_COMMIT_SALT))
             continue;
-        mf_put_varint(out, r->salt_count);
-        for (uint32_t k = 0; k < r->salt_count; k++) {
-            const mf_salt_node *node = &h->nodes[r->salt_first + k];
-            mf_put_u8(out, node->depth);
-            mf_put_varint(out, node->position);
-            mf_put_bytes(out, node->seed, sizeof node->seed);
-        }
+        put_nodes(out, h->nodes + r->salt_first, r->salt_count);
     }
     for (uint32_t i = 0; i < h->row_count; i++)
         if (h->rows[i].flags & MF_COMMIT_PARENTS) {
@@ -133,36 +142,41 @@ static void get_numbers(mf_history *h, mf_cursor *c)
     }
 }
 
+static void get_nodes(mf_history *h, mf_cursor *c, uint32_t *first, uint32_t *count)
+{
+    uint64_t n = mf_get_varint_max(c, mf_cursor_left(c) / 18);
+    *first = h->node_count;
+    *count = (uint32_t)n;
+    uint64_t next = 0; /* first index that no node so far stands above */
+    for (uint64_t k = 0; k < n && !c->failed; k++) {
+        mf_salt_node *node = &h->nodes[h->node_count];
+        node->depth = mf_get_u8(c);
+        node->position = mf_get_varint(c);
+        const uint8_t *seed = mf_get_bytes(c, sizeof node->seed);
+        unsigned below = 2 * (MF_SALT_DEPTH - node->depth);
+        if (!seed || node->depth > MF_SALT_DEPTH || node->position >> (2 * node->depth) ||
+            node->position << below < next) {
+            c->failed = true;
+            break;
+        }
+        next = (node->position + 1) << below;
+        memcpy(node->seed, seed, sizeof node->seed);
+        h->node_count++;
+    }
+}
+
 static bool get_salts(mf_history *h, mf_cursor *c, mf_arena *arena)
 {
+    uint32_t first, count;
     /* Each node takes at least 18 bytes, which bounds their number. */
     h->nodes = (mf_salt_node *)mf_arena_alloc(arena, (mf_cursor_left(c) / 18 + 1) * sizeof *h->nodes);
     if (!h->nodes)
         return false;
-    for (uint32_t i = 0; i < h->row_count && !c->failed; i++) {
-        mf_history_row *r = &h->rows[i];
-        if (!(r->flags & MF_COMMIT_SALT))
-            continue;
-        uint64_t n = mf_get_varint_max(c, mf_cursor_left(c) / 18);
-        r->salt_first = h->node_count;
-        r->salt_count = (uint32_t)n;
-        uint64_t next = 0; /* first index that no node so far stands above */
-        for (uint64_t k = 0; k < n && !c->failed; k++) {
-            mf_salt_node *node = &h->nodes[h->node_count];
-            node->depth = mf_get_u8(c);
-            node->position = mf_get_varint(c);
-            const uint8_t *seed = mf_get_bytes(c, sizeof node->seed);
-            unsigned below = 2 * (MF_SALT_DEPTH - node->depth);
-            if (!seed || node->depth > MF_SALT_DEPTH || node->position >> (2 * node->depth) ||
-                node->position << below < next) {
-                c->failed = true;
-                break;
-            }
-            next = (node->position + 1) << below;
-            memcpy(node->seed, seed, sizeof node->seed);
-            h->node_count++;
-        }
-    }
+    for (uint32_t i = 0; i < h->row_count && !c->failed; i++)
+        if (h->rows[i].flags & MF_COMMIT_SALT)
+            get_nodes(h, c, &h->rows[i].salt_first, &h->rows[i].salt_count);
+    if (h->row_count == 0)
+        get_nodes(h, c, &first, &count);
     return true;
 }
 
@@ -173,14 +187,15 @@ int mf_history_decode(mf_history *h, mf_slice head, mf_arena *arena, uint64_t of
     h->first_number = mf_get_varint_max(&c, (uint64_t)1 << 62);
     h->row_count = (uint32_t)mf_get_varint_max(&c, ROWS_MAX);
     h->first_entry = mf_get_varint_max(&c, MF_ENTRIES_MAX);
-    if (h->row_count == 0)
-        c.failed = true;
+    if (h->row_count == 0 && h->first_number == 0)
+        c.failed = true; /* there is no tree that goes on */
     if (!c.failed) {
-        h->rows = (mf_history_row *)mf_arena_alloc(arena, h->row_count * sizeof *h->rows);
+        h->rows = (mf_history_row *)mf_arena_alloc(arena, (h->row_count + 1) * sizeof *h->rows);
         if (!h->rows)
             return mf_fail_memory(err);
         memset(h->rows, 0, h->row_count * sizeof *h->rows);
-        get_numbers(h, &c);
+        if (h->row_count > 0)
+            get_numbers(h, &c);
         if (!c.failed && !get_salts(h, &c, arena))
             return mf_fail_memory(err);
     }

@@ -30,8 +30,9 @@ struct memfile_cursor {
     uint32_t row, rows;    /* next row; rows that are left, when going backward */
     uint64_t next_entry;   /* going backward: the next block ends here */
     uint64_t lost;         /* entries that could not be read, not counting those of the scan */
-    uint8_t *superseded;   /* per row of the block */
-    bool fates;
+    uint8_t *hidden;   /* per row of the block: SHOWN, HIDDEN */
+    bool fates;            /* superseded entries are not shown */
+    bool hides;            /* hidden[] is filled in for the block */
     memfile_entry view;
 };
 
@@ -238,7 +239,7 @@ void memfile_cursor_close(memfile_cursor *c)
     mf_free(mem, c->candidates);
     mf_free(mem, c->scope);
     mf_free(mem, c->texts);
-    mf_free(mem, c->superseded);
+    mf_free(mem, c->hidden);
     mf_free(mem, c);
 }
 
@@ -283,46 +284,93 @@ static bool matches(const memfile_cursor *c, uint32_t row)
             (c->has_until && mf_time_compare(&t, &c->until) >= 0))
             return false;
     }
+    if (!c->all && (b->all & MF_COLUMN_REST)) { /* op is the first field, if there is one */
+        mf_slice rest = mf_block_rest(b, row);
+        if (rest.length > 0 && rest.data[0] == MF_FIELD_OP)
+            return false;
+    }
     if (!c->all && (b->all & MF_COLUMN_EXPIRES) && mf_block_expires(b, row, &t) && mf_time_compare(&t, &c->now) <= 0)
         return false;
     return true;
 }
 
-/* FATE items of a block's entries from all runs and the tail, as flags. */
+enum { SHOWN, HIDDEN, SUPERSEDED_BY_FORGOTTEN };
+
+/* A FATE item of the block: superseded, if what supersedes it is not forgotten. */
+static int note_fate(memfile_cursor *c, uint64_t entry, uint64_t by)
+{
+    bool forgotten;
+    if (entry < c->block_first || entry - c->block_first >= c->block->rows || by >= c->end)
+        return MEMFILE_OK;
+    uint8_t *flag = &c->hidden[entry - c->block_first];
+    int rc = mf_store_forgotten(&c->mf->store, by, &forgotten, &c->mf->error);
+    if (rc == MEMFILE_OK && *flag != HIDDEN)
+        *flag = forgotten ? SUPERSEDED_BY_FORGOTTEN : HIDDEN;
+    return rc;
+}
+
+/* FATE items of the block's entries from all runs and the tail, as flags. */
 static int find_superseded(memfile_cursor *c)
 {
     mf_store *st = &c->mf->store;
     const mf_state *s = st->state;
     memfile_error *err = &c->mf->error;
-    if (!c->superseded && !(c->superseded = (uint8_t *)mf_alloc(&c->mf->mem, MF_BLOCK_ROWS_MAX)))
-        return mf_fail_memory(err);
-    memset(c->superseded, 0, c->block->rows);
+    int rc = MEMFILE_OK;
     for (uint32_t r = 0; s->footer.superseded > 0 && r < s->footer.run_count; r++) {
         const mf_run *run = &s->footer.runs[r];
         mf_run_iterator it;
         mf_item item = {MF_ITEM_FATE, c->block_first, 0};
         if (run->first_entry + run->entry_count <= c->block_first)
             continue;
-        int rc = mf_run_seek(&it, st, run, &item, err);
+        rc = mf_run_seek(&it, st, run, &item, err);
         while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK && item.kind == MF_ITEM_FATE &&
                item.key < c->block_first + c->block->rows)
-            if (item.value < c->end && item.key >= c->block_first)
-                c->superseded[item.key - c->block_first] = 1;
+            rc = note_fate(c, item.key, item.value);
         mf_run_iterator_close(&it);
         if (rc < 0)
             return rc;
     }
-    if (mf_state_tail_count(s) > 0 && c->end > s->footer.indexed_entries) {
-        int rc = mf_store_tail_fates(st, err);
-        if (rc != MEMFILE_OK)
-            return rc;
-        for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++) {
-            mf_pair p = st->tail_items.kind[MF_ITEM_FATE].pairs[i];
-            if (p.key >= c->block_first && p.key - c->block_first < c->block->rows && p.value < c->end)
-                c->superseded[p.key - c->block_first] = 1;
+    rc = MEMFILE_OK;
+    if (mf_state_tail_count(s) > 0 && c->end > s->footer.indexed_entries)
+        rc = mf_store_tail_fates(st, err);
+    else
+        return rc;
+    for (size_t i = 0; rc == MEMFILE_OK && i < st->tail_items.kind[MF_ITEM_FATE].count; i++)
+        rc = note_fate(c, st->tail_items.kind[MF_ITEM_FATE].pairs[i].key, st->tail_items.kind[MF_ITEM_FATE].pairs[i].value);
+    return rc;
+}
+
+/* Which rows of the block are not shown, because they are forgotten or superseded. */
+static int find_hidden(memfile_cursor *c)
+{
+    mf_store *st = &c->mf->store;
+    memfile_error *err = &c->mf->error;
+    if (!c->hidden && !(c->hidden = (uint8_t *)mf_alloc(&c->mf->mem, MF_BLOCK_ROWS_MAX)))
+        return mf_fail_memory(err);
+    memset(c->hidden, SHOWN, c->block->rows);
+    int rc = c->fates ? find_superseded(c) : MEMFILE_OK;
+    for (uint32_t row = 0; rc == MEMFILE_OK && row < c->block->rows; row++) {
+        uint64_t entry = c->block_first + row, by;
+        uint8_t *flag = &c->hidden[row];
+        bool forgotten;
+        if (*flag == SUPERSEDED_BY_FORGOTTEN) {
+            rc = mf_store_superseder(st, entry, c->end, &by, err);
+            *flag = rc == MEMFILE_OK ? HIDDEN : SHOWN;
+            rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
         }
+        if (rc == MEMFILE_OK)
+            rc = mf_store_forgotten(st, entry, &forgotten, err);
+        if (rc == MEMFILE_OK && forgotten)
+            *flag = HIDDEN;
     }
-    return MEMFILE_OK;
+    return rc;
+}
+
+/* Must find_hidden be asked about blocks? */
+static bool may_hide(const memfile_cursor *c)
+{
+    const mf_state *s = c->mf->store.state;
+    return c->fates || s->footer.forgotten > 0 || s->forgotten_ready;
 }
 
 static int take_block(memfile_cursor *c, mf_object *o)
@@ -335,12 +383,20 @@ static int take_block(memfile_cursor *c, mf_object *o)
     return mf_store_content(&c->mf->store, o, &c->mf->error);
 }
 
+static int no_more(memfile_cursor *c)
+{
+    uint64_t lost = c->lost + c->mf->store.state->doubtful;
+    return lost ? mf_fail(&c->mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                          "%llu entries could not be read; all others were", (unsigned long long)lost)
+                : MEMFILE_DONE;
+}
+
 static int next_scanned(memfile_cursor *c)
 {
     for (;;) {
         while (c->block && c->row < c->rows) {
             uint32_t row = c->row++;
-            if (matches(c, row) && !(c->fates && c->superseded[row])) {
+            if (matches(c, row) && !(c->hides && c->hidden[row])) {
                 c->view = (memfile_entry){c->block, row, c->block_first + row};
                 return MEMFILE_OK;
             }
@@ -348,13 +404,14 @@ static int next_scanned(memfile_cursor *c)
         mf_scan_slot *slot;
         int rc = mf_scan_next(&c->scan, &slot, &c->mf->error);
         if (rc != MEMFILE_OK)
-            return rc;
+            return rc == MEMFILE_DONE ? no_more(c) : rc;
         c->block = &slot->block;
         c->block_first = slot->first_entry;
         uint64_t from = c->resume_at > c->first ? c->resume_at : c->first; /* blocks that lie may overlap */
         c->row = c->block_first < from ? (uint32_t)(from - c->block_first) : 0;
         c->rows = c->end - c->block_first < slot->block.rows ? (uint32_t)(c->end - c->block_first) : slot->block.rows;
-        rc = c->fates ? find_superseded(c) : MEMFILE_OK;
+        c->hides = may_hide(c);
+        rc = c->hides ? find_hidden(c) : MEMFILE_OK;
         if (rc != MEMFILE_OK)
             return rc;
     }
@@ -372,13 +429,6 @@ static int take_entry(memfile_cursor *c, uint64_t entry, uint32_t *row)
 static bool is_lost(const memfile_cursor *c, int rc)
 {
     return rc == MEMFILE_E_DAMAGED && c->mf->store.state->blocks;
-}
-
-static int no_more(memfile_cursor *c)
-{
-    return c->lost ? mf_fail(&c->mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
-                             "%llu entries could not be read; all others were", (unsigned long long)c->lost)
-                   : MEMFILE_DONE;
 }
 
 /* Going backward, the last entry before the next that was lost: the end of the block before it. */
@@ -400,7 +450,7 @@ static int next_backward(memfile_cursor *c)
     for (;;) {
         while (c->block && c->rows > 0 && c->block_first + c->rows - 1 >= c->first) {
             uint32_t row = --c->rows;
-            if (matches(c, row) && !(c->fates && c->superseded[row])) {
+            if (matches(c, row) && !(c->hides && c->hidden[row])) {
                 c->view = (memfile_entry){c->block, row, c->block_first + row};
                 return MEMFILE_OK;
             }
@@ -410,8 +460,9 @@ static int next_backward(memfile_cursor *c)
             return no_more(c);
         uint32_t row;
         int rc = take_entry(c, c->next_entry - 1, &row);
-        if (rc == MEMFILE_OK && c->fates)
-            rc = find_superseded(c);
+        c->hides = may_hide(c);
+        if (rc == MEMFILE_OK && c->hides)
+            rc = find_hidden(c);
         if (is_lost(c, rc)) {
             uint64_t end = before_lost(c);
             c->lost += c->next_entry - end;
@@ -434,8 +485,10 @@ static int next_candidate(memfile_cursor *c)
         bool gone = false;
         int rc = take_entry(c, entry, &row);
         bool fits = rc == MEMFILE_OK && matches(c, row);
-        if (fits && c->fates) {
-            rc = mf_store_fate(&c->mf->store, entry, c->end, &by, &c->mf->error);
+        if (fits)
+            rc = mf_store_forgotten(&c->mf->store, entry, &gone, &c->mf->error);
+        if (fits && rc == MEMFILE_OK && !gone && c->fates) {
+            rc = mf_store_superseder(&c->mf->store, entry, c->end, &by, &c->mf->error);
             gone = rc == MEMFILE_OK;
         }
         if (rc < 0 && !is_lost(c, rc))

@@ -1,4 +1,6 @@
 /* lookup: from items, ids and entry numbers to rows. SPEC 10, 15.3, 15.4. */
+#include <stdlib.h>
+
 #include "store.h"
 
 /* ---- runs */
@@ -192,9 +194,153 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
     return MEMFILE_OK;
 }
 
+/* ---- forgotten entries */
+
+int mf_ranges_add(mf_ranges *r, uint64_t entry, const mf_mem *mem)
+{
+    if (r->count > 0 && r->v[r->count - 1].end == entry) {
+        r->v[r->count - 1].end++;
+        return 0;
+    }
+    void *grown = r->v;
+    if (mf_grow(mem, &grown, &r->capacity, r->count + 1, sizeof *r->v) != 0)
+        return -1;
+    r->v = (mf_range *)grown;
+    r->v[r->count++] = (mf_range){entry, entry + 1};
+    return 0;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+    uint64_t x = ((const mf_range *)a)->first, y = ((const mf_range *)b)->first;
+    return x < y ? -1 : x > y;
+}
+
+void mf_ranges_settle(mf_ranges *r)
+{
+    size_t kept = 0;
+    if (r->count > 1)
+        qsort(r->v, r->count, sizeof *r->v, compare_ranges);
+    for (size_t i = 0; i < r->count; i++) {
+        if (kept > 0 && r->v[i].first <= r->v[kept - 1].end) {
+            if (r->v[i].end > r->v[kept - 1].end)
+                r->v[kept - 1].end = r->v[i].end;
+        } else {
+            r->v[kept++] = r->v[i];
+        }
+    }
+    r->count = kept;
+}
+
+bool mf_ranges_have(const mf_ranges *r, uint64_t entry)
+{
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (r->v[middle].end <= entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < r->count && r->v[low].first <= entry;
+}
+
+void mf_ranges_free(mf_ranges *r, const mf_mem *mem)
+{
+    mf_free(mem, r->v);
+    memset(r, 0, sizeof *r);
+}
+
+/* Calls `take` for the FORGOTTEN items of all runs. */
+static int each_forgotten(mf_store *st, int (*take)(void *context, const mf_item *item), void *context,
+                          memfile_error *err)
+{
+    const mf_footer *f = &st->state->footer;
+    int rc = MEMFILE_OK;
+    for (uint32_t r = 0; r < f->run_count && rc == MEMFILE_OK; r++) {
+        mf_run_iterator it;
+        mf_item item = {MF_ITEM_FORGOTTEN, 0, 0};
+        rc = mf_run_seek(&it, st, &f->runs[r], &item, err);
+        while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK &&
+               item.kind == MF_ITEM_FORGOTTEN)
+            if (take(context, &item) != 0)
+                rc = mf_fail_memory(err);
+        mf_run_iterator_close(&it);
+        rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
+    }
+    return rc;
+}
+
+typedef struct noting {
+    mf_ranges *ranges;
+    const mf_mem *mem;
+} noting;
+
+static int note_range(void *context, const mf_item *item)
+{
+    noting *n = (noting *)context;
+    return mf_ranges_add(n->ranges, item->key, n->mem);
+}
+
+static int read_forgotten(mf_store *st, memfile_error *err)
+{
+    mf_ranges ranges = {NULL, 0, 0};
+    noting n = {&ranges, st->mem};
+    int rc = each_forgotten(st, note_range, &n, err);
+    if (rc != MEMFILE_OK) {
+        mf_ranges_free(&ranges, st->mem);
+        return rc;
+    }
+    mf_ranges_settle(&ranges);
+    uint64_t count = 0;
+    for (size_t i = 0; i < ranges.count; i++)
+        count += ranges.v[i].end - ranges.v[i].first;
+    if (count < st->state->footer.forgotten) {
+        mf_ranges_free(&ranges, st->mem);
+        return mf_fail(err, MEMFILE_E_DAMAGED, st->state->footer_offset, "the index has %llu of %llu forgotten entries",
+                       (unsigned long long)count, (unsigned long long)st->state->footer.forgotten);
+    }
+    st->state->forgotten = ranges;
+    st->state->forgotten_ready = true;
+    return MEMFILE_OK;
+}
+
+int mf_store_forgotten(mf_store *st, uint64_t entry, bool *yes, memfile_error *err)
+{
+    mf_state *s = st->state;
+    *yes = false;
+    if (!s->forgotten_ready) {
+        if (s->footer.forgotten == 0)
+            return MEMFILE_OK;
+        int rc = read_forgotten(st, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+    }
+    *yes = mf_ranges_have(&s->forgotten, entry);
+    return MEMFILE_OK;
+}
+
+static int note_item(void *context, const mf_item *item)
+{
+    mf_items *items = (mf_items *)context;
+    mf_items_add(items, MF_ITEM_FORGOTTEN, item->key, item->value);
+    return items->failed ? -1 : 0;
+}
+
+int mf_store_forgotten_items(mf_store *st, mf_items *items, memfile_error *err)
+{
+    const mf_items *known = st->state->contents;
+    for (size_t i = 0; known && i < known->kind[MF_ITEM_FORGOTTEN].count; i++)
+        mf_items_add(items, MF_ITEM_FORGOTTEN, known->kind[MF_ITEM_FORGOTTEN].pairs[i].key,
+                     known->kind[MF_ITEM_FORGOTTEN].pairs[i].value);
+    int rc = known ? MEMFILE_OK : each_forgotten(st, note_item, items, err);
+    return rc == MEMFILE_OK && items->failed ? mf_fail_memory(err) : rc;
+}
+
 /* ---- by hash: candidates from the newest down, each confirmed */
 
 typedef struct wanted {
+    bool any; /* forgotten ones too */
     unsigned kind; /* of item */
     uint64_t hash;
     mf_id id;
@@ -240,11 +386,15 @@ static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_objec
     int rc = mf_store_entry(st, entry, out, row, err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (confirms(w, *out, *row))
+    bool wanted_one = confirms(w, *out, *row), forgotten = false;
+    if (wanted_one && !w->any)
+        rc = mf_store_forgotten(st, entry, &forgotten, err);
+    if (rc == MEMFILE_OK && wanted_one && !forgotten)
         return MEMFILE_OK;
     mf_store_release(st, *out);
     *out = NULL;
-    rc = mf_store_collide(st, err);
+    if (rc == MEMFILE_OK && !wanted_one)
+        rc = mf_store_collide(st, err);
     return rc == MEMFILE_OK ? MEMFILE_DONE : rc;
 }
 
@@ -289,22 +439,39 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
     return MEMFILE_E_NOT_FOUND;
 }
 
+static int find_id(mf_store *st, mf_id id, bool any, uint64_t limit, mf_object **out, uint32_t *row,
+                   memfile_error *err)
+{
+    wanted w = {any, MF_ITEM_ID, mf_item_hash_id(id, st->tag), id, NULL, 0, {NULL, 0}};
+    return find_wanted(st, &w, limit, out, row, err);
+}
+
 int mf_store_id(mf_store *st, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err)
 {
-    wanted w = {MF_ITEM_ID, mf_item_hash_id(id, st->tag), id, NULL, 0, {NULL, 0}};
+    return find_id(st, id, false, limit, out, row, err);
+}
+
+int mf_store_any_id(mf_store *st, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err)
+{
+    return find_id(st, id, true, limit, out, row, err);
+}
+
+static int find_key(mf_store *st, const mf_slice *scope, uint32_t scope_count, mf_slice key, bool any, uint64_t limit,
+                    mf_object **out, uint32_t *row, memfile_error *err)
+{
+    wanted w = {any, MF_ITEM_KEY, mf_item_hash_key(scope, scope_count, key, st->tag), {0}, scope, scope_count, key};
     return find_wanted(st, &w, limit, out, row, err);
 }
 
 int mf_store_key(mf_store *st, const mf_slice *scope, uint32_t scope_count, mf_slice key, uint64_t limit,
                  mf_object **out, uint32_t *row, memfile_error *err)
 {
-    wanted w = {MF_ITEM_KEY, mf_item_hash_key(scope, scope_count, key, st->tag), {0}, scope, scope_count, key};
-    return find_wanted(st, &w, limit, out, row, err);
+    return find_key(st, scope, scope_count, key, false, limit, out, row, err);
 }
 
 int mf_store_idempotency(mf_store *st, mf_slice key, mf_object **out, uint32_t *row, memfile_error *err)
 {
-    wanted w = {MF_ITEM_IDEMPOTENCY, mf_item_hash(MF_HASH_IDEMPOTENCY, key, st->tag), {0}, NULL, 0, key};
+    wanted w = {false, MF_ITEM_IDEMPOTENCY, mf_item_hash(MF_HASH_IDEMPOTENCY, key, st->tag), {0}, NULL, 0, key};
     return find_wanted(st, &w, UINT64_MAX, out, row, err);
 }
 
@@ -402,7 +569,7 @@ int mf_store_add_fates(mf_store *st, mf_items *items, mf_object *o, uint32_t row
     mf_object *before = NULL;
     uint32_t before_row;
     mf_slice key = mf_block_key(&o->block, row);
-    int rc = mf_store_id(st, mf_block_id(&o->block, row), entry, &before, &before_row, err);
+    int rc = mf_store_any_id(st, mf_block_id(&o->block, row), entry, &before, &before_row, err);
     if (rc == MEMFILE_OK) {
         by_id = before->first_entry + before_row;
         mf_items_add(items, MF_ITEM_FATE, by_id, entry);
@@ -413,7 +580,7 @@ int mf_store_add_fates(mf_store *st, mf_items *items, mf_object *o, uint32_t row
     if (key.data) {
         mf_slice scope[MF_SCOPE_MAX];
         uint32_t count = mf_block_scope(&o->block, row, scope);
-        rc = mf_store_key(st, scope, count, key, entry, &before, &before_row, err);
+        rc = find_key(st, scope, count, key, true, entry, &before, &before_row, err);
         if (rc == MEMFILE_OK) {
             uint64_t by_key = before->first_entry + before_row;
             if (by_key != by_id)
@@ -446,37 +613,101 @@ int mf_store_tail_fates(mf_store *st, memfile_error *err)
     return rc;
 }
 
-int mf_store_fate(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err)
+#define FATES_MAX 8u /* of one entry that are looked at; a sound file has two at most */
+
+/* Superseders of one entry below `limit`, at most `most`; in no order. */
+static int fates_of(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, uint32_t most, uint32_t *count,
+                    memfile_error *err)
 {
     const mf_state *s = st->state;
-    if (s->footer.superseded > 0)
-        for (uint32_t i = 0; i < s->footer.run_count; i++) {
-            const mf_run *run = &s->footer.runs[i];
-            mf_run_iterator it;
-            mf_item from = {MF_ITEM_FATE, entry, 0}, found;
-            if (run->type != MF_RUN_ITEMS || run->first_entry + run->entry_count <= entry)
-                continue;
-            int rc = mf_run_seek(&it, st, run, &from, err);
-            if (rc == MEMFILE_OK)
-                rc = mf_run_next(&it, &found, err);
-            mf_run_iterator_close(&it);
-            if (rc < 0)
-                return rc;
-            if (rc == MEMFILE_OK && found.kind == MF_ITEM_FATE && found.key == entry && found.value < limit) {
-                *by = found.value;
-                return MEMFILE_OK;
-            }
-        }
-    if (mf_state_tail_count(s) > 0 && limit > s->footer.indexed_entries) {
-        int rc = mf_store_tail_fates(st, err);
-        if (rc != MEMFILE_OK)
+    *count = 0;
+    for (uint32_t i = 0; s->footer.superseded > 0 && i < s->footer.run_count && *count < most; i++) {
+        const mf_run *run = &s->footer.runs[i];
+        mf_run_iterator it;
+        mf_item item = {MF_ITEM_FATE, entry, 0};
+        if (run->type != MF_RUN_ITEMS || run->first_entry + run->entry_count <= entry)
+            continue;
+        int rc = mf_run_seek(&it, st, run, &item, err);
+        while (rc == MEMFILE_OK && *count < most && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK &&
+               item.kind == MF_ITEM_FATE && item.key == entry)
+            if (item.value < limit && item.value > entry)
+                by[(*count)++] = item.value;
+        mf_run_iterator_close(&it);
+        if (rc < 0)
             return rc;
-        const mf_pair *pairs = st->tail_items.kind[MF_ITEM_FATE].pairs;
-        for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++)
-            if (pairs[i].key == entry && pairs[i].value < limit) {
-                *by = pairs[i].value;
-                return MEMFILE_OK;
-            }
+    }
+    if (mf_state_tail_count(s) == 0 || limit <= s->footer.indexed_entries || *count == most)
+        return MEMFILE_OK;
+    int rc = mf_store_tail_fates(st, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    const mf_pair *pairs = st->tail_items.kind[MF_ITEM_FATE].pairs;
+    for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count && *count < most; i++)
+        if (pairs[i].key == entry && pairs[i].value < limit)
+            by[(*count)++] = pairs[i].value;
+    return MEMFILE_OK;
+}
+
+int mf_store_fate(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err)
+{
+    uint32_t count;
+    int rc = fates_of(st, entry, limit, by, 1, &count, err);
+    return rc == MEMFILE_OK && count == 0 ? MEMFILE_DONE : rc;
+}
+
+/* Have two entries the same id, or else the same scope and key? */
+static int same_name(mf_store *st, unsigned kind, uint64_t before, uint64_t after, bool *same, memfile_error *err)
+{
+    mf_object *a = NULL, *b = NULL;
+    uint32_t ra, rb;
+    *same = false;
+    int rc = mf_store_entry(st, before, &a, &ra, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_store_entry(st, after, &b, &rb, err);
+    if (rc == MEMFILE_OK)
+        *same = kind == MF_ITEM_ID ? mf_block_same_id(&a->block, ra, &b->block, rb)
+                                   : mf_block_same_key(&a->block, ra, &b->block, rb);
+    mf_store_release(st, a);
+    mf_store_release(st, b);
+    return rc;
+}
+
+/* The next entry behind `at` with the same id (or scope and key) as `entry`, which `at` has too. */
+static int next_of_name(mf_store *st, unsigned kind, uint64_t entry, uint64_t at, uint64_t limit, uint64_t *out,
+                        memfile_error *err)
+{
+    uint64_t by[FATES_MAX];
+    uint32_t count;
+    *out = UINT64_MAX;
+    int rc = fates_of(st, at, limit, by, FATES_MAX, &count, err);
+    for (uint32_t i = 0; rc == MEMFILE_OK && i < count; i++) {
+        bool same = false;
+        if (by[i] < *out)
+            rc = same_name(st, kind, entry, by[i], &same, err);
+        if (same)
+            *out = by[i];
+    }
+    return rc == MEMFILE_OK && *out == UINT64_MAX ? MEMFILE_DONE : rc;
+}
+
+int mf_store_superseder(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err)
+{
+    bool forgotten = false;
+    int rc = mf_store_fate(st, entry, limit, by, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_store_forgotten(st, *by, &forgotten, err);
+    if (rc != MEMFILE_OK || !forgotten)
+        return rc;
+    for (unsigned kind = MF_ITEM_ID; kind <= MF_ITEM_KEY; kind++) {
+        for (*by = entry, forgotten = true; forgotten;) {
+            rc = next_of_name(st, kind, entry, *by, limit, by, err);
+            if (rc == MEMFILE_OK)
+                rc = mf_store_forgotten(st, *by, &forgotten, err);
+            if (rc != MEMFILE_OK)
+                break;
+        }
+        if (rc != MEMFILE_DONE)
+            return rc;
     }
     return MEMFILE_DONE;
 }

@@ -275,7 +275,7 @@ int memfile_refresh(memfile *mf)
 
 /* ---- writing */
 
-static int need_writer(memfile *mf)
+int mf_handle_need_writer(memfile *mf)
 {
     mf_handle_let_go(mf);
     int rc = mf_handle_inside(mf);
@@ -284,19 +284,19 @@ static int need_writer(memfile *mf)
 
 int memfile_put(memfile *mf, memfile_draft *draft, memfile_put_result *result)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK ? mf_writer_put(mf->writer, draft, false, 0, result, &mf->error) : rc;
 }
 
 int memfile_put_if(memfile *mf, memfile_draft *draft, uint64_t expected, memfile_put_result *result)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK ? mf_writer_put(mf->writer, draft, true, expected, result, &mf->error) : rc;
 }
 
 int memfile_put_begin(memfile *mf, memfile_draft *draft, int is_text)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK
                ? mf_writer_put_begin(mf->writer, draft, is_text ? MF_CONTENT_TEXT : MF_CONTENT_DATA, &mf->error)
                : rc;
@@ -304,19 +304,19 @@ int memfile_put_begin(memfile *mf, memfile_draft *draft, int is_text)
 
 int memfile_put_write(memfile *mf, const void *data, size_t length)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK ? mf_writer_put_write(mf->writer, data, length, &mf->error) : rc;
 }
 
 int memfile_put_end(memfile *mf, memfile_put_result *result)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK ? mf_writer_put_end(mf->writer, result, &mf->error) : rc;
 }
 
 int memfile_commit(memfile *mf, memfile_commit_result *result)
 {
-    int rc = need_writer(mf);
+    int rc = mf_handle_need_writer(mf);
     return rc == MEMFILE_OK ? mf_writer_commit(mf->writer, result, &mf->error) : rc;
 }
 
@@ -349,7 +349,7 @@ int memfile_rekey(const char *path, const memfile_rekey_options *options, memfil
     if (rc == MEMFILE_OK && !slots.kind)
         rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "nobody is named whom the file is to be sealed for");
     if (rc == MEMFILE_OK) {
-        rc = need_writer(mf);
+        rc = mf_handle_need_writer(mf);
         if (rc == MEMFILE_OK)
             rc = mf_writer_rekey(mf->writer, &slots, passphrase, &mf->error);
         if (rc != MEMFILE_OK)
@@ -407,16 +407,24 @@ static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, co
 
 static int get_entry(memfile *mf, uint64_t entry, const memfile_entry **out)
 {
-    mf_object *o;
+    mf_object *o = NULL;
     uint32_t row;
     *out = NULL;
     mf_handle_let_go(mf);
     int rc = mf_store_entry(&mf->store, entry, &o, &row, &mf->error);
     if (rc == MEMFILE_OK && (mf_block_mask(&o->block, row) & MF_COLUMN_ERASED)) {
         mf_store_release(&mf->store, o);
-        rc = mf_fail(&mf->error, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "entry %llu has been erased",
-                     (unsigned long long)entry);
+        return mf_fail(&mf->error, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "entry %llu has been erased",
+                       (unsigned long long)entry);
     }
+    bool forgotten = false;
+    if (rc == MEMFILE_OK)
+        rc = mf_store_forgotten(&mf->store, entry, &forgotten, &mf->error);
+    if (rc == MEMFILE_OK && forgotten)
+        rc = mf_fail(&mf->error, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "entry %llu has been forgotten",
+                     (unsigned long long)entry);
+    if (rc != MEMFILE_OK && o)
+        mf_store_release(&mf->store, o);
     return rc == MEMFILE_OK ? show(mf, o, row, out) : rc;
 }
 
@@ -458,6 +466,14 @@ static int first_commit(void *context, const memfile_commit_info *commit)
     return MEMFILE_DONE;
 }
 
+static uint64_t forgotten_of(const mf_state *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->forgotten.count; i++)
+        n += s->forgotten.v[i].end - s->forgotten.v[i].first;
+    return n - s->doubtful;
+}
+
 int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
 {
     const mf_state *s = mf->store.state;
@@ -497,6 +513,7 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     i.memory_kib = k->memory_kib;
     i.padded = (k->flags & MF_KEYS_PADDED) != 0;
     i.outside = mf->store.without_key;
+    i.forgotten = s->blocks ? forgotten_of(s) : s->footer.forgotten;
     memcpy(info, &i, struct_size < sizeof i ? struct_size : sizeof i);
     return MEMFILE_OK;
 }

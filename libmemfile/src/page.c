@@ -194,15 +194,21 @@ static uint32_t equal_keys(const mf_item *items, uint32_t count)
     return n;
 }
 
+/* Kinds whose keys are their own rather than hashes: many with one key are rare. */
+static bool numbered_kind(unsigned kind)
+{
+    return kind == MF_ITEM_COMMIT || kind == MF_ITEM_FATE || kind == MF_ITEM_FORGOTTEN;
+}
+
 /* How many items belong in one strip with the first. */
 static uint32_t strip_length(const mf_item *items, uint32_t count)
 {
     uint32_t same = equal_keys(items, count), n;
-    if (!plain_kind(items[0].kind) && items[0].kind != MF_ITEM_COMMIT && items[0].kind != MF_ITEM_FATE && same >= 4)
+    if (!plain_kind(items[0].kind) && !numbered_kind(items[0].kind) && same >= 4)
         return same;
     for (n = 1; n < count && n < STRIP_MAX && items[n].kind == items[0].kind; n++)
-        if (items[n].key != items[n - 1].key && !plain_kind(items[n].kind) && items[n].kind != MF_ITEM_COMMIT &&
-            items[n].kind != MF_ITEM_FATE && equal_keys(items + n, count - n) >= 4)
+        if (items[n].key != items[n - 1].key && !plain_kind(items[n].kind) && !numbered_kind(items[n].kind) &&
+            equal_keys(items + n, count - n) >= 4)
             break;
     return n;
 }
@@ -320,14 +326,14 @@ void mf_items_init(mf_items *items, const mf_mem *mem)
 
 void mf_items_clear(mf_items *items)
 {
-    for (unsigned k = 0; k <= MF_ITEM_COMMIT; k++)
+    for (unsigned k = 0; k <= MF_ITEM_LAST; k++)
         items->kind[k].count = 0;
     items->failed = false;
 }
 
 void mf_items_free(mf_items *items)
 {
-    for (unsigned k = 0; k <= MF_ITEM_COMMIT; k++) {
+    for (unsigned k = 0; k <= MF_ITEM_LAST; k++) {
         mf_free(items->mem, items->kind[k].pairs);
         items->kind[k].pairs = NULL;
         items->kind[k].count = items->kind[k].capacity = 0;
@@ -360,7 +366,7 @@ void mf_items_forget_contents(mf_items *items, uint64_t number)
 size_t mf_items_count(const mf_items *items)
 {
     size_t n = 0;
-    for (unsigned k = 0; k <= MF_ITEM_COMMIT; k++)
+    for (unsigned k = 0; k <= MF_ITEM_LAST; k++)
         n += items->kind[k].count;
     return n;
 }
@@ -401,14 +407,11 @@ static bool radix_sort(mf_pair *pairs, size_t n, const mf_mem *mem)
     return true;
 }
 
-void mf_items_sort(mf_items *items)
+/* Of items that are sorted by key: puts those of one entry in order, each once. */
+static void settle_values(mf_items *items, unsigned kind)
 {
-    for (unsigned k = 0; k <= MF_ITEM_COMMIT; k++)
-        if (items->kind[k].count > 1 && !radix_sort(items->kind[k].pairs, items->kind[k].count, items->mem))
-            items->failed = true;
-    /* FATE items come by id, then by key: put those of one entry in order, each once. */
-    mf_pair *p = items->kind[MF_ITEM_FATE].pairs;
-    size_t n = items->kind[MF_ITEM_FATE].count, kept = 0;
+    mf_pair *p = items->kind[kind].pairs;
+    size_t n = items->kind[kind].count, kept = 0;
     for (size_t i = 0; i < n; i++) {
         mf_pair now = p[i];
         size_t at = kept;
@@ -421,7 +424,16 @@ void mf_items_sort(mf_items *items)
         p[at] = now;
         kept++;
     }
-    items->kind[MF_ITEM_FATE].count = kept;
+    items->kind[kind].count = kept;
+}
+
+void mf_items_sort(mf_items *items)
+{
+    for (unsigned k = 0; k <= MF_ITEM_LAST; k++)
+        if (items->kind[k].count > 1 && !radix_sort(items->kind[k].pairs, items->kind[k].count, items->mem))
+            items->failed = true;
+    settle_values(items, MF_ITEM_FATE); /* they come by id, then by key */
+    settle_values(items, MF_ITEM_FORGOTTEN);
 }
 
 uint64_t mf_item_hash(unsigned what, mf_slice x, uint32_t tag)

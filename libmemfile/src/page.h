@@ -69,7 +69,7 @@ typedef struct mf_items {
     struct {
         mf_pair *pairs;
         size_t count, capacity;
-    } kind[MF_ITEM_COMMIT + 1];
+    } kind[MF_ITEM_LAST + 1];
     bool failed;
 } mf_items;
 

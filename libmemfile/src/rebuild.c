@@ -1,7 +1,7 @@
 /* rebuild: reading goes on where footers or index pages are damaged. SPEC 17.1. The
  * file is walked once; every block that is sound is noted, and look-ups then use these
  * as they use the tail. Nothing is written, and a handle in this state does not write. */
-#include "walk.h"
+#include "leaves.h"
 
 typedef struct rebuilding {
     mf_store *store;
@@ -170,6 +170,69 @@ static int note_group(rebuilding *r, const mf_walk_group *g)
     return rc;
 }
 
+/* ---- what is forgotten */
+
+typedef struct hiding {
+    mf_state *state;
+    const mf_mem *mem;
+    mf_numbers unknown; /* entries whose leaf cannot be told */
+} hiding;
+
+static int hide(void *context, uint64_t entry, uint64_t by, bool erased)
+{
+    hiding *h = (hiding *)context;
+    mf_items *items = h->state->contents;
+    if (items)
+        mf_items_add(items, MF_ITEM_FORGOTTEN, entry, by);
+    return (items && items->failed) || (!erased && mf_ranges_add(&h->state->forgotten, entry, h->mem) != 0) ? -1 : 0;
+}
+
+static int note_unknown(void *context, uint64_t entry)
+{
+    hiding *h = (hiding *)context;
+    return mf_numbers_add(&h->unknown, entry, h->mem);
+}
+
+int mf_store_find_forgotten(mf_store *st, memfile_error *err)
+{
+    hiding h = {st->state, st->mem, {NULL, 0, 0}};
+    mf_numbers forgets = {NULL, 0, 0};
+    mf_leaf_search search = {st, hide, note_unknown, &h, 0};
+    int rc = mf_forgets_find(st, &forgets, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_forgets_resolve(&forgets, &search, err);
+    for (size_t i = 0; rc == MEMFILE_OK && search.unmatched > 0 && i < h.unknown.count; i++)
+        if (mf_ranges_add(&st->state->forgotten, h.unknown.v[i], st->mem) != 0)
+            rc = mf_fail_memory(err);
+    mf_ranges_settle(&st->state->forgotten);
+    st->state->forgotten_ready = st->state->forgotten.count > 0;
+    st->state->doubtful = search.unmatched > 0 ? h.unknown.count : 0;
+    mf_free(st->mem, h.unknown.v);
+    mf_free(st->mem, forgets.v);
+    return rc;
+}
+
+/* The state that was made becomes the store's, or the old one stays. */
+static int adopt(rebuilding *r, uint64_t end)
+{
+    mf_store *st = r->store;
+    mf_state before = st->committed;
+    uint64_t readable_end = st->readable_end;
+    mf_store_forget_tail(st);
+    st->committed = r->state;
+    st->readable_end = end;
+    st->generation++;
+    int rc = mf_store_find_forgotten(st, r->err);
+    r->state = rc == MEMFILE_OK ? before : st->committed; /* what is freed */
+    if (rc != MEMFILE_OK) {
+        mf_store_forget_tail(st);
+        st->committed = before;
+        st->readable_end = readable_end;
+        st->generation++;
+    }
+    return rc;
+}
+
 int mf_store_rebuild(mf_store *st, memfile_error *err)
 {
     rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
@@ -218,16 +281,10 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
         r->state.end = end;
         r->state.unfinished_is_damage = true;
         r->state.lost_commits = 1; /* which refuses writing */
-        mf_state_free(&st->committed, st->mem);
-        mf_store_forget_tail(st);
-        st->committed = r->state;
-        st->generation++;
-        st->readable_end = end;
-        rc = MEMFILE_OK;
-    } else {
-        mf_state_free(&r->state, st->mem);
+        rc = adopt(r, end);
     }
     mf_buffer_free(&r->plain);
+    mf_state_free(&r->state, st->mem);
     mf_free(st->mem, r->chunk);
     mf_free(st->mem, r);
     return rc;

@@ -280,11 +280,24 @@ static void parse_id_list(mf_cursor *c)
 static void parse_leaf_list(mf_cursor *c)
 {
     uint64_t n = mf_cbor_get(c, MF_CBOR_ARRAY);
-    if (n > MF_LINKS_MAX)
+    if (n > MF_LEAVES_MAX)
         c->failed = true;
     for (uint64_t i = 0; i < n && !c->failed; i++)
         if (mf_cbor_get_bytes(c).length != 32)
             c->failed = true;
+}
+
+uint32_t mf_record_leaves(mf_slice value, const uint8_t **first)
+{
+    mf_cursor c = mf_cursor_of(value.data, value.length);
+    *first = NULL;
+    if (value.length == 0 || mf_cbor_peek(&c) == MF_CBOR_NULL)
+        return 0;
+    uint64_t n = mf_cbor_get(&c, MF_CBOR_ARRAY);
+    if (c.failed || n == 0 || n > MF_LEAVES_MAX || mf_cursor_left(&c) != n * MF_LEAF_STRIDE)
+        return 0;
+    *first = c.at + 2; /* behind the head of a byte string of 32 bytes */
+    return (uint32_t)n;
 }
 
 static void skip_number(mf_cursor *c)
@@ -341,7 +354,11 @@ static uint32_t parse_field(mf_record *r, mf_cursor *c, unsigned field, unsigned
     case MF_FIELD_VALID_FROM:
     case MF_FIELD_VALID_TO: mf_cbor_get_time(c); return 0;
     case MF_FIELD_IDEMPOTENCY_KEY: r->idempotency_key = limited_text(c, 1, MF_KEY_MAX); return MF_COLUMN_IDEMPOTENCY_KEY;
-    case MF_FIELD_DERIVED_FROM: parse_id_list(c); return 0;
+    case MF_FIELD_DERIVED_FROM:
+        r->derived_from.data = c->at;
+        parse_id_list(c);
+        r->derived_from.length = (size_t)(c->at - r->derived_from.data);
+        return 0;
     case MF_FIELD_CONFIDENCE:
     case MF_FIELD_IMPORTANCE: skip_number(c); return 0;
     case MF_FIELD_PINNED:
@@ -349,7 +366,11 @@ static uint32_t parse_field(mf_record *r, mf_cursor *c, unsigned field, unsigned
             c->failed = true;
         return 0;
     case MF_FIELD_EMBEDDING: parse_embedding(r, c); return 0;
-    case MF_FIELD_SUPERSEDES: parse_leaf_list(c); return 0;
+    case MF_FIELD_SUPERSEDES:
+        r->supersedes.data = c->at;
+        parse_leaf_list(c);
+        r->supersedes.length = (size_t)(c->at - r->supersedes.data);
+        return 0;
     default: /* media_type, title, source, actor, session, model, status, reason */ mf_cbor_get_text(c); return 0;
     }
 }
@@ -403,6 +424,7 @@ static void record_clear(mf_record *r)
     r->op = MF_OP_PUT;
     r->has_content = r->has_embedding = false;
     r->content_root = r->embedding_hash = NULL;
+    r->supersedes = r->derived_from = mf_slice_of(NULL, 0);
     r->rest_length = 0;
 }
 

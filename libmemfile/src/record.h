@@ -51,8 +51,14 @@ typedef struct mf_record {
     mf_slice embedding_space;
     uint64_t embedding_type, embedding_count;
     const uint8_t *embedding_hash;
+    mf_slice supersedes, derived_from; /* as CBOR; length 0: absent */
     size_t rest_length;
 } mf_record;
+
+/* Leaves in a field supersedes, given as its CBOR value: how many, and the first; they stand
+ * MF_LEAF_STRIDE bytes apart. 0 for null and for what is not there. */
+#define MF_LEAF_STRIDE 34u
+uint32_t mf_record_leaves(mf_slice value, const uint8_t **first);
 
 /* What a field is called in JSON (SPEC 7.7); field < MF_FIELD_COUNT. */
 const char *mf_field_name(unsigned field);

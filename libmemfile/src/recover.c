@@ -6,11 +6,11 @@
  * digests. From the first loss on salts are new, links to other histories and
  * signatures are dropped, since both name digests that are gone. */
 #include "rewrite.h"
+#include "erase.h"
 #include "unlock.h"
 
 #include <stdlib.h>
 
-#include "fates.h"
 #include "verify.h"
 
 typedef struct recovery {
@@ -21,6 +21,7 @@ typedef struct recovery {
     mf_image image;
     mf_store old;
     mf_rewrite new;
+    mf_eraser eraser;
     /* what is sound */
     mf_tail_commit *blocks;
     uint64_t *commits, *broken; /* offsets of COMMIT and HISTORY segments; entries */
@@ -202,7 +203,10 @@ static int open_old(recovery *c, const char *path)
         else
             c->dictionary_count--;
     }
-    return rc;
+    const mf_tail_commit *last = &c->old.committed.blocks[c->block_count - 1];
+    c->old.committed.entries = last->first_entry + last->entry_count;
+    c->old.committed.end = c->image.size & ~(uint64_t)7;
+    return rc == MEMFILE_OK ? mf_store_find_forgotten(&c->old, c->err) : rc;
 }
 
 static const mf_tail_commit *blocks_of(const recovery *c)
@@ -280,9 +284,13 @@ static int write_row(recovery *c, mf_history_row *row, const mf_salt_node *nodes
         memcpy(root.seed, c->salt_root, sizeof root.seed);
         nodes = &root;
         node_count = row->flags & MF_COMMIT_SALT ? 1 : 0;
-    } else if (row->flags & MF_COMMIT_SALT) { /* SPEC 9.3: zero if nodes are missing */
-        bool whole = node_count == 1 && nodes[0].depth == 0;
-        memcpy(c->salt_root, whole ? nodes[0].seed : root.seed, sizeof c->salt_root);
+    } else if (row->flags & MF_COMMIT_SALT) {
+        int rc = mf_eraser_nodes(&c->eraser, &nodes, &node_count, c->err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        memset(c->salt_root, 0, sizeof c->salt_root); /* SPEC 9.3: of a tree that is not whole */
+        if (node_count == 1 && nodes[0].depth == 0)
+            memcpy(c->salt_root, nodes[0].seed, sizeof c->salt_root);
     }
     c->any_row = true;
     c->order = row->order;
@@ -338,13 +346,16 @@ static int take_commit(recovery *c, uint64_t number, uint64_t first, mf_history_
     return write_row(c, row, nodes, node_count);
 }
 
-static int take_history(recovery *c, uint64_t offset)
+/* HISTORY segments one after the other: the nodes of a tree may go on in the next. */
+static int take_histories(recovery *c, const uint64_t *offsets, size_t count)
 {
     mf_history_cursor cursor;
     mf_history_row *row;
     uint64_t number, first = 0;
+    int rc = MEMFILE_OK;
     mf_history_cursor_init(&cursor, &c->old);
-    int rc = mf_history_cursor_add(&cursor, offset) == MEMFILE_OK ? MEMFILE_OK : no_memory(c);
+    for (size_t i = 0; i < count && rc == MEMFILE_OK; i++)
+        rc = mf_history_cursor_add(&cursor, offsets[i]) == MEMFILE_OK ? MEMFILE_OK : no_memory(c);
     while (rc == MEMFILE_OK && (rc = mf_history_cursor_next(&cursor, &row, &number, c->err)) == MEMFILE_OK) {
         mf_history_row copy = *row;
         if (number == cursor.history.first_number)
@@ -365,10 +376,6 @@ static int take_segment(recovery *c, uint64_t offset)
     int rc = mf_store_segment(&c->old, offset, 0, &s, &raw, c->err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (s.type == MF_TYPE_HISTORY) {
-        mf_free(&c->mem, raw);
-        return take_history(c, offset);
-    }
     rc = mf_segment_split(&s, raw, &head, &stored, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_commit_decode(&k, head, NULL, &c->mem, offset, c->err);
@@ -383,12 +390,31 @@ static int take_segment(recovery *c, uint64_t offset)
     return rc;
 }
 
+static int is_history_at(recovery *c, uint64_t offset, bool *is_history)
+{
+    mf_segment s;
+    uint8_t *raw;
+    int rc = mf_store_segment(&c->old, offset, 0, &s, &raw, c->err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    mf_free(&c->mem, raw);
+    *is_history = s.type == MF_TYPE_HISTORY;
+    return MEMFILE_OK;
+}
+
 static int write_commits(recovery *c)
 {
     int rc = MEMFILE_OK;
-    for (size_t i = 0; i < c->commit_count && rc == MEMFILE_OK; i++) {
+    for (size_t i = 0, n; i < c->commit_count && rc == MEMFILE_OK; i += n) {
+        bool is_history = true;
         c->lossy = c->lossy || i == c->first_unfaithful;
-        rc = take_segment(c, c->commits[i]);
+        size_t end = i < c->first_unfaithful && c->first_unfaithful < c->commit_count ? c->first_unfaithful : c->commit_count;
+        for (n = 0; rc == MEMFILE_OK && is_history && i + n < end; n += is_history)
+            rc = is_history_at(c, c->commits[i + n], &is_history);
+        if (rc == MEMFILE_OK && n > 0)
+            rc = take_histories(c, c->commits + i, n);
+        else if (rc == MEMFILE_OK)
+            rc = take_segment(c, c->commits[i + n++]);
     }
     if (rc == MEMFILE_OK && !c->any_row)
         rc = write_genesis(c, NULL);
@@ -411,7 +437,8 @@ static int train(recovery *c)
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
         for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows && more; row++)
-            more = mf_rewrite_sample(&c->new, mf_block_text(&o->block, row));
+            if (!mf_eraser_takes(&c->eraser, o->first_entry + row))
+                more = mf_rewrite_sample(&c->new, mf_block_text(&o->block, row));
         mf_store_release(&c->old, o);
     }
     return rc == MEMFILE_OK ? mf_rewrite_train(&c->new) : rc;
@@ -435,15 +462,27 @@ static int next_row(recovery *c)
     return MEMFILE_OK;
 }
 
+/* Its leaf stays; one that cannot be told is taken for forgotten, and gets another under a salt that nobody has. */
+static int erase(recovery *c, mf_object *o, uint32_t row, uint8_t leaf[32])
+{
+    int rc = mf_eraser_leaf(&c->eraser, &o->block, row, o->first_entry + row, leaf, c->err);
+    if (rc == MEMFILE_DONE) {
+        c->lossy = true;
+        c->new.environment.random(c->new.environment.context, leaf, 32);
+        rc = MEMFILE_OK;
+    }
+    return rc == MEMFILE_OK ? mf_rewrite_erase(&c->new, leaf) : rc;
+}
+
 static int write_entry(recovery *c, mf_object *o, uint32_t row)
 {
     uint8_t salt[MF_SALT_LENGTH] = {0}, leaf[32];
+    bool erased = mf_block_erased(&o->block, row) || mf_eraser_takes(&c->eraser, o->first_entry + row);
     int rc = next_row(c);
-    if (rc == MEMFILE_OK && !mf_history_cursor_salt(&c->rows, c->row.salt_index, salt) &&
-        !mf_block_erased(&o->block, row))
+    if (rc == MEMFILE_OK && !erased && !mf_history_cursor_salt(&c->rows, c->row.salt_index, salt))
         rc = mf_fail(c->err, MEMFILE_E_DAMAGED, o->offset, "an entry has no salt");
     if (rc == MEMFILE_OK)
-        rc = mf_rewrite_entry(&c->new, &o->block, row, o->offset, salt, leaf);
+        rc = erased ? erase(c, o, row, leaf) : mf_rewrite_entry(&c->new, &o->block, row, o->offset, salt, leaf);
     if (rc != MEMFILE_OK)
         return rc;
     mf_fold_leaf(&c->fold, leaf);
@@ -493,22 +532,6 @@ static int write_entries(recovery *c)
     return rc;
 }
 
-static int add_fates(void *context, uint64_t first, uint64_t end)
-{
-    recovery *c = (recovery *)context;
-    mf_state *s = &c->new.new.committed;
-    const mf_fates f = {&c->new.new, &c->new.items, first, c->new.runs, c->new.run_count};
-    /* look-ups go by the runs so far; they stay the rewriting's */
-    s->footer.runs = c->new.runs;
-    s->footer.run_count = c->new.run_count;
-    s->footer.indexed_entries = first;
-    s->entries = end;
-    int rc = mf_fates_find(&f, c->err);
-    s->footer.runs = NULL;
-    s->footer.run_count = 0;
-    return rc;
-}
-
 /* ---- all of it */
 
 static int write_all(recovery *c, const char *output, uint64_t *bytes)
@@ -520,6 +543,8 @@ static int write_all(recovery *c, const char *output, uint64_t *bytes)
     int rc = log ? mf_io_file_open(&c->mem, output, MF_IO_CREATE, &io, c->err) : no_memory(c);
     if (rc == MEMFILE_OK)
         rc = mf_rewrite_begin(&c->new, &header, io);
+    if (rc == MEMFILE_OK)
+        rc = mf_eraser_begin(&c->eraser, &c->old, c->err);
     if (rc == MEMFILE_OK)
         rc = write_commits(c);
     if (rc == MEMFILE_OK)
@@ -553,8 +578,6 @@ static int begin(recovery *c, const memfile_recover_options *o)
     c->new.threads = o->threads < 1 ? 1 : o->threads > 64 ? 64 : o->threads;
     c->new.level = (int)o->compression_level;
     c->new.old = &c->old;
-    c->new.add_fates = add_fates;
-    c->new.context = c;
     return MEMFILE_OK;
 }
 
@@ -576,6 +599,7 @@ static void free_all(recovery *c)
 {
     mf_history_cursor_free(&c->rows);
     mf_rewrite_free(&c->new);
+    mf_eraser_free(&c->eraser);
     if (c->old.io)
         mf_store_close(&c->old);
     mf_secret_free(c->secret);

@@ -1,10 +1,12 @@
 /* rewrite: the writing half of compact and recover. */
 #include "rewrite.h"
 
+#include "fates.h"
 #include "verify.h"
 
 #define SPILL_ITEMS ((size_t)600000)
 #define HISTORY_ROWS 8192u
+#define NODES_MAX 32768u /* of a salt tree in one HISTORY segment */
 #define DICTIONARY_BYTES ((size_t)110 << 10)
 #define SAMPLE_BYTES_MAX ((size_t)8 << 20)
 #define DICTIONARY_WORTH 65536u /* texts below which none is trained */
@@ -23,11 +25,10 @@ static int readable(mf_rewrite *c)
 
 /* ---- history */
 
-static int write_history(mf_rewrite *c)
+/* The rows so far, or nodes without rows, as a segment. */
+static int write_segment(mf_rewrite *c)
 {
     uint64_t offset;
-    if (c->history.row_count == 0)
-        return MEMFILE_OK;
     mf_buffer_clear(&c->head);
     mf_history_encode(&c->head, &c->history);
     if (c->head.failed)
@@ -46,6 +47,24 @@ static int write_history(mf_rewrite *c)
     return rc;
 }
 
+static int write_history(mf_rewrite *c)
+{
+    return c->history.row_count > 0 ? write_segment(c) : MEMFILE_OK;
+}
+
+static int add_nodes(mf_rewrite *c, const mf_salt_node *nodes, uint32_t count)
+{
+    mf_history *h = &c->history;
+    void *grown = h->nodes;
+    if (mf_grow(&c->mem, &grown, &c->node_capacity, (size_t)h->node_count + count, sizeof *h->nodes) != 0)
+        return no_memory(c);
+    h->nodes = (mf_salt_node *)grown;
+    if (count)
+        memcpy(h->nodes + h->node_count, nodes, count * sizeof *nodes);
+    h->node_count += count;
+    return MEMFILE_OK;
+}
+
 static int keep(mf_rewrite *c, mf_slice *s)
 {
     if (s->length == 0)
@@ -61,9 +80,10 @@ static int keep(mf_rewrite *c, mf_slice *s)
 int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_node *nodes, uint32_t node_count)
 {
     mf_history *h = &c->history;
+    uint32_t first_nodes = node_count < NODES_MAX ? node_count : NODES_MAX;
     /* five packed numbers and five counts; a node has depth, position and seed */
     size_t bytes = 5 * 8 + 5 * 5 + row->parents.length + row->author.length + row->extra.length +
-                   row->signatures.length + (size_t)node_count * (1 + 5 + 16);
+                   row->signatures.length + (size_t)first_nodes * (1 + 5 + 16);
     if (h->row_count == HISTORY_ROWS || (h->row_count > 0 && c->history_bytes + bytes > MF_STORED_LENGTH_MAX - 256)) {
         int rc = write_history(c);
         if (rc != MEMFILE_OK)
@@ -75,16 +95,19 @@ int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_no
     if (keep(c, &r->parents) || keep(c, &r->author) || keep(c, &r->extra) || keep(c, &r->signatures))
         return MEMFILE_E_MEMORY;
     r->salt_first = h->node_count;
-    r->salt_count = node_count;
-    void *grown = h->nodes;
-    if (mf_grow(&c->mem, &grown, &c->node_capacity, h->node_count + node_count, sizeof *h->nodes) != 0)
-        return no_memory(c);
-    h->nodes = (mf_salt_node *)grown;
-    if (node_count)
-        memcpy(h->nodes + h->node_count, nodes, node_count * sizeof *nodes);
-    h->node_count += node_count;
+    r->salt_count = first_nodes;
+    int rc = add_nodes(c, nodes, first_nodes);
     c->history_entries += row->count;
     mf_items_add(&c->items, MF_ITEM_COMMIT, c->commits++, c->history_entries);
+    if (rc == MEMFILE_OK && node_count > first_nodes)
+        rc = write_history(c);
+    for (uint32_t at = first_nodes; rc == MEMFILE_OK && at < node_count; at += NODES_MAX) {
+        rc = add_nodes(c, nodes + at, node_count - at < NODES_MAX ? node_count - at : NODES_MAX);
+        if (rc == MEMFILE_OK)
+            rc = write_segment(c);
+    }
+    if (rc != MEMFILE_OK)
+        return rc;
     return c->items.failed ? no_memory(c) : mf_rewrite_spill(c);
 }
 
@@ -106,6 +129,28 @@ static int push_run(mf_rewrite *c, const mf_run *run)
     return MEMFILE_OK;
 }
 
+/* Look-ups go by the runs so far; they stay the rewriting's. */
+static int find_fates(mf_rewrite *c, uint64_t first, uint64_t end)
+{
+    mf_state *s = &c->new.committed;
+    const mf_fates f = {&c->new, &c->items, first, c->runs, c->run_count};
+    s->footer.runs = c->runs;
+    s->footer.run_count = c->run_count;
+    s->footer.indexed_entries = first;
+    s->entries = end;
+    int rc = mf_fates_find(&f, c->err);
+    s->footer.runs = NULL;
+    s->footer.run_count = 0;
+    return rc;
+}
+
+static int add_forgotten(void *context, uint64_t entry, uint64_t by)
+{
+    mf_rewrite *c = (mf_rewrite *)context;
+    mf_items_add(&c->items, MF_ITEM_FORGOTTEN, entry, by);
+    return c->items.failed ? -1 : 0;
+}
+
 /* What items there are become a run over the entries since the last. */
 static int flush_items(mf_rewrite *c)
 {
@@ -113,7 +158,9 @@ static int flush_items(mf_rewrite *c)
     int rc = MEMFILE_OK;
     mf_items_sort(&c->items);
     if (c->next_entry > c->spilled_end)
-        rc = c->add_fates(c->context, c->spilled_end, c->next_entry);
+        rc = find_fates(c, c->spilled_end, c->next_entry);
+    if (rc == MEMFILE_OK && mf_claims_join(&c->claims, &c->erased, add_forgotten, c) != 0)
+        rc = no_memory(c);
     mf_items_sort(&c->items);
     if (rc == MEMFILE_OK && c->items.failed)
         rc = no_memory(c);
@@ -289,23 +336,30 @@ static int room_for_row(mf_rewrite *c)
     return rc;
 }
 
+int mf_rewrite_erase(mf_rewrite *c, const uint8_t leaf[32])
+{
+    int rc = room_for_row(c);
+    if (rc != MEMFILE_OK)
+        return rc;
+    mf_block_builder_add_erased(c->current->builder, leaf);
+    c->current->rows++;
+    return mf_claims_add_leaf(&c->erased, leaf, c->next_entry++, &c->mem) == 0 ? MEMFILE_OK : no_memory(c);
+}
+
 int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset, const uint8_t *salt,
                      uint8_t leaf[32])
 {
+    const uint8_t *erased = mf_block_erased(block, row);
+    if (erased) {
+        if (salt)
+            memcpy(leaf, erased, 32);
+        return mf_rewrite_erase(c, erased);
+    }
     int rc = room_for_row(c);
     if (rc != MEMFILE_OK)
         return rc;
     mf_job *job = c->current;
     size_t begun = mf_job_begin_core(job);
-    const uint8_t *erased = mf_block_erased(block, row);
-    if (erased) {
-        job->cores.length = begun;
-        mf_block_builder_add_erased(job->builder, erased);
-        c->next_entry++;
-        if (salt)
-            memcpy(leaf, erased, 32);
-        return MEMFILE_OK;
-    }
     rc = mf_block_core(block, row, &job->cores);
     if (rc != 0)
         return rc == -2 ? no_memory(c)
@@ -323,6 +377,8 @@ int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offs
     if (mf_job_add(job, begun, c->record) != MEMFILE_OK)
         return no_memory(c);
     mf_items_add_entry(&c->items, c->record, c->next_entry, c->new.tag);
+    if (c->record->op == MF_OP_FORGET && mf_claims_add(&c->claims, c->record->supersedes, c->next_entry, &c->mem) != 0)
+        return no_memory(c);
     c->next_entry++;
     return c->record->has_content ? copy_content(c, c->record) : c->items.failed ? no_memory(c) : MEMFILE_OK;
 }
@@ -485,6 +541,8 @@ void mf_rewrite_free(mf_rewrite *c)
     mf_free(&c->mem, c->sample_sizes);
     mf_free(&c->mem, c->runs);
     mf_free(&c->mem, c->roots);
+    mf_free(&c->mem, c->erased.v);
+    mf_free(&c->mem, c->claims.v);
     mf_free(&c->mem, c->history.rows);
     mf_free(&c->mem, c->history.nodes);
     mf_dictionary_free(c->dictionary);

@@ -5,6 +5,7 @@
 #define MF_REWRITE_H
 
 #include "content.h"
+#include "leaves.h"
 #include "job.h"
 #include "walk.h"
 
@@ -21,9 +22,6 @@ typedef struct mf_rewrite {
     mf_secret *secret; /* the passphrase, if they are for one */
     mf_store new;
     mf_group group;
-    /* FATE items of the entries from `first` to `end`, whose other items are in `items`, sorted */
-    int (*add_fates)(void *context, uint64_t first, uint64_t end);
-    void *context;
     /* history */
     mf_arena arena;
     mf_history history;
@@ -46,6 +44,8 @@ typedef struct mf_rewrite {
     mf_items items;
     uint64_t next_entry, spilled_end, objects;
     uint64_t superseded;
+    mf_claims erased; /* leaves of erased entries, with these entries */
+    mf_claims claims; /* leaves that entries of op forget name */
     mf_run *runs;
     size_t run_capacity;
     uint32_t run_count;
@@ -78,6 +78,8 @@ int mf_rewrite_train(mf_rewrite *c);
  * salt: NULL, or the entry's, and *leaf is its leaf then. */
 int mf_rewrite_entry(mf_rewrite *c, mf_block *block, uint32_t row, uint64_t offset, const uint8_t *salt,
                      uint8_t leaf[32]);
+/* The next entry is erased. */
+int mf_rewrite_erase(mf_rewrite *c, const uint8_t leaf[32]);
 /* Now and then: spills the index when it has grown. */
 int mf_rewrite_spill(mf_rewrite *c);
 /* After the last entry: everything but the commit. */

@@ -798,6 +798,8 @@ static void forget_all(mf_store *st)
 void mf_state_free(mf_state *state, const mf_mem *mem)
 {
     mf_footer_free(&state->footer, mem);
+    mf_ranges_free(&state->forgotten, mem);
+    state->forgotten_ready = false;
     mf_free(mem, state->blocks);
     state->blocks = NULL;
     state->block_count = 0;

@@ -38,6 +38,22 @@ typedef struct mf_tail_commit {
 #define MF_TAIL_MAX 256u
 #define MF_COLLISIONS_MAX 1048576u /* unless the caller says otherwise */
 
+/* Numbers of entries, as ranges that rise and do not touch. */
+typedef struct mf_range {
+    uint64_t first, end;
+} mf_range;
+
+typedef struct mf_ranges {
+    mf_range *v;
+    size_t count, capacity;
+} mf_ranges;
+
+/* Adds one at the end, in any order; mf_ranges_settle brings them in order. -1: no memory. */
+int mf_ranges_add(mf_ranges *ranges, uint64_t entry, const mf_mem *mem);
+void mf_ranges_settle(mf_ranges *ranges);
+bool mf_ranges_have(const mf_ranges *ranges, uint64_t entry);
+void mf_ranges_free(mf_ranges *ranges, const mf_mem *mem);
+
 /* What the newest commit says. */
 typedef struct mf_state {
     uint64_t end;           /* of the newest commit */
@@ -51,13 +67,17 @@ typedef struct mf_state {
     mf_footer footer;       /* of the last FULL commit */
     uint64_t footer_offset, footer_number;
     bool footer_logical;
+    /* Forgotten entries, SPEC 10.8: read from the runs when first asked for. */
+    mf_ranges forgotten;
+    bool forgotten_ready;
     uint32_t tail_count;
     mf_tail_commit tail[MF_TAIL_MAX];
     /* Instead of runs and tail, when footers or pages are damaged: every block that
      * is sound, by a walk over the file (rebuild.c). Reading only. */
     mf_tail_commit *blocks;
     uint32_t block_count;
-    mf_items *contents;     /* with blocks: OBJECT and CHUNK items of the contents that are whole */
+    mf_items *contents;     /* with blocks: OBJECT and CHUNK items of the contents that are whole; FORGOTTEN ones */
+    uint64_t doubtful;      /* with blocks: entries that are taken for forgotten, because it cannot be told */
     uint64_t lost_commits;  /* damaged ones in the tail */
     uint64_t file_size;     /* when it was looked at */
     bool unfinished_is_damage;
@@ -157,11 +177,17 @@ int mf_store_add_dictionary(mf_store *store, mf_dictionary *dictionary);
 int mf_store_floor(mf_store *store, const mf_run *run, const mf_item *target, mf_item *found, memfile_error *err);
 /* Block that holds the entry. */
 int mf_store_entry(mf_store *store, uint64_t entry, mf_object **out, uint32_t *row, memfile_error *err);
-/* Newest entry below `limit` with that id; NOT_FOUND (without filling err). */
+/* Is the entry forgotten? Costs nothing in a file in which none is. */
+int mf_store_forgotten(mf_store *store, uint64_t entry, bool *yes, memfile_error *err);
+/* FORGOTTEN items, of erased entries too: (entry, forgetting entry), in no order. */
+int mf_store_forgotten_items(mf_store *store, mf_items *items, memfile_error *err);
+/* Newest entry below `limit` with that id that is not forgotten; NOT_FOUND (without filling err). */
 int mf_store_id(mf_store *store, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err);
 /* One more entry had the hash, and was not what is looked for: LIMIT when they are too many. */
 int mf_store_collide(mf_store *store, memfile_error *err);
-/* The same for (scope, key) and for an idempotency key. */
+/* The same, forgotten or not. */
+int mf_store_any_id(mf_store *store, mf_id id, uint64_t limit, mf_object **out, uint32_t *row, memfile_error *err);
+/* As mf_store_id for (scope, key) and for an idempotency key. */
 int mf_store_key(mf_store *store, const mf_slice *scope, uint32_t scope_count, mf_slice key, uint64_t limit,
                  mf_object **out, uint32_t *row, memfile_error *err);
 int mf_store_idempotency(mf_store *store, mf_slice key, mf_object **out, uint32_t *row, memfile_error *err);
@@ -173,6 +199,8 @@ int mf_store_tail_items(mf_store *store, memfile_error *err);
 int mf_store_tail_fates(mf_store *store, memfile_error *err);
 /* FATE items of one entry, superseder below `limit`: *by, or MEMFILE_DONE. */
 int mf_store_fate(mf_store *store, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err);
+/* Does an entry below `limit` that is not forgotten supersede it (SPEC 10.8)? *by, or MEMFILE_DONE. */
+int mf_store_superseder(mf_store *store, uint64_t entry, uint64_t limit, uint64_t *by, memfile_error *err);
 /* How many entries some later one supersedes. */
 int mf_store_superseded(mf_store *store, uint64_t *count, memfile_error *err);
 /* Finds entries that `row` of the block supersedes and adds their FATE items. */

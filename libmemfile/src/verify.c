@@ -882,6 +882,8 @@ static void free_all(mf_verify *v)
     mf_free(&v->mem, v->wholes);
     mf_free(&v->mem, v->named);
     mf_free(&v->mem, v->signers);
+    mf_free(&v->mem, v->forgets.v);
+    mf_ranges_free(&v->forgotten, &v->mem);
     mf_history_cursor_free(&v->salts);
     mf_history_cursor_free(&v->commits);
     mf_buffer_free(&v->plain);

@@ -8,6 +8,7 @@
 #include "fold.h"
 #include "handle.h"
 #include "image.h"
+#include "leaves.h"
 #include "walk.h"
 
 typedef struct mf_sum {
@@ -45,10 +46,11 @@ typedef struct mf_verify_job {
     size_t core_bytes; /* of the rows so far */
     /* out */
     uint8_t (*leaves)[32];
-    mf_sum sums[MF_ITEM_COMMIT + 1];
+    mf_sum sums[MF_ITEM_LAST + 1];
     mf_named *named;
     uint32_t named_count;
     size_t named_capacity;
+    mf_numbers forgets; /* entries of op forget */
     bool repeats; /* a name or a scope stands twice */
     int rc;
     memfile_error error;
@@ -135,7 +137,7 @@ typedef struct mf_verify {
     size_t signer_count, signer_capacity;
     /* sums */
     uint64_t seed;
-    mf_sum expected[MF_ITEM_COMMIT + 1], found[MF_ITEM_COMMIT + 1];
+    mf_sum expected[MF_ITEM_LAST + 1], found[MF_ITEM_LAST + 1];
     /* contents */
     uint64_t object_number, chunk_index, object_length;
     bool in_object, object_text;
@@ -144,6 +146,8 @@ typedef struct mf_verify {
     mf_items contents; /* OBJECT and CHUNK items, for recover */
     mf_whole *wholes;
     mf_named *named;
+    mf_numbers forgets;  /* all entries of op forget */
+    mf_ranges forgotten; /* entries that they name and that are not erased */
     size_t whole_count, whole_capacity, named_count, named_capacity;
     uint64_t next_progress;
 } mf_verify;

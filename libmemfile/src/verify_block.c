@@ -102,6 +102,8 @@ static int check_row(mf_verify_job *job, mf_verify_worker *w, mf_block *block, u
                        (unsigned long long)job->segment.offset);
     mf_digest(job->leaves[row], MF_LABEL_LEAF, w->core.data, w->core.length);
     mf_items_add_entry(&w->items, w->record, job->first_entry + row, job->tag);
+    if (w->record->op == MF_OP_FORGET && mf_numbers_add(&job->forgets, job->first_entry + row, w->core.mem) != 0)
+        return mf_fail_memory(&job->error);
     return w->record->has_content ? note_named(job, w->record, job->first_entry + row, w->core.mem) : MEMFILE_OK;
 }
 
@@ -169,6 +171,7 @@ static void run_block(void *context, unsigned worker, void *argument)
     job->repeats = false;
     memset(job->sums, 0, sizeof job->sums);
     job->named_count = 0;
+    job->forgets.count = 0;
     job->core_bytes = 0;
     mf_items_clear(&w->items);
     job->rc = open_block(job, w, &block);
@@ -178,7 +181,7 @@ static void run_block(void *context, unsigned worker, void *argument)
     job->repeats = tables == -1;
     if (job->rc == MEMFILE_OK && (w->items.failed || tables == -2))
         job->rc = mf_fail_memory(&job->error);
-    for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++)
+    for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++)
         for (size_t i = 0; i < w->items.kind[kind].count; i++)
             mf_verify_add_sum(&job->sums[kind], job->seed, kind, w->items.kind[kind].pairs[i].key,
                               w->items.kind[kind].pairs[i].value);
@@ -273,7 +276,7 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
         if (v->folding && v->leaf_left > 0 && --v->leaf_left == 0)
             rc = mf_verify_fold(v);
     }
-    for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++) {
+    for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++) {
         v->expected[kind].count += job->sums[kind].count;
         v->expected[kind].total += job->sums[kind].total;
     }
@@ -281,6 +284,12 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
     if (job->repeats)
         mf_verify_find(v, MEMFILE_E_DAMAGED, job->segment.offset, mf_segment_total(&job->segment), 0, 0,
                        "a name or a scope stands twice in the tables of the block");
+    if (job->forgets.count > 0 && job->segment.type == MF_TYPE_COMMIT)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, job->segment.offset, mf_segment_total(&job->segment), 0, 0,
+                       "a commit has an entry of op forget inline");
+    for (size_t i = 0; i < job->forgets.count && rc == MEMFILE_OK; i++)
+        if (mf_numbers_add(&v->forgets, job->forgets.v[i], &v->mem) != 0)
+            rc = mf_fail_memory(v->err);
     if (rc == MEMFILE_OK && job->named_count)
         rc = take_named(v, job);
     if (rc == MEMFILE_OK && v->listener && v->listener->block)
@@ -506,6 +515,7 @@ void mf_verify_free_workers(mf_verify *v)
         mf_free(&v->mem, job->leaves);
         mf_free(&v->mem, job->salts);
         mf_free(&v->mem, job->named);
+        mf_free(&v->mem, job->forgets.v);
         mf_free(&v->mem, job);
     }
     for (unsigned i = 0; v->workers && i < v->threads; i++) {

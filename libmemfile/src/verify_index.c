@@ -87,7 +87,7 @@ static int superseded_by_id(mf_verify *v, mf_id id, uint64_t before, uint64_t af
 {
     mf_object *o;
     uint32_t row;
-    int rc = mf_store_id(&v->store, id, after, &o, &row, v->err);
+    int rc = mf_store_any_id(&v->store, id, after, &o, &row, v->err);
     *yes = false;
     if (rc == MEMFILE_OK) {
         *yes = o->first_entry + row == before;
@@ -168,7 +168,7 @@ static int subtract_tail(mf_verify *v)
 {
     int rc = mf_store_tail_items(&v->store, v->err);
     const mf_state *s = v->store.state;
-    for (unsigned kind = 1; rc == MEMFILE_OK && kind <= MF_ITEM_COMMIT; kind++)
+    for (unsigned kind = 1; rc == MEMFILE_OK && kind <= MF_ITEM_LAST; kind++)
         for (size_t i = 0; i < v->store.tail_items.kind[kind].count; i++)
             mf_verify_add_sum(&v->found[kind], v->seed, kind, v->store.tail_items.kind[kind].pairs[i].key,
                     v->store.tail_items.kind[kind].pairs[i].value);
@@ -228,7 +228,7 @@ static int check_trees(mf_verify *v)
 
 static bool entry_kind(unsigned kind)
 {
-    return kind >= MF_ITEM_ID && kind <= MF_ITEM_FATE;
+    return (kind >= MF_ITEM_ID && kind <= MF_ITEM_FATE) || kind == MF_ITEM_FORGOTTEN;
 }
 
 static int sum_runs(mf_verify *v)
@@ -243,7 +243,7 @@ static int sum_runs(mf_verify *v)
         uint64_t strays = 0;
         rc = mf_run_seek(&it, &v->store, run, &lowest, v->err);
         while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, v->err)) == MEMFILE_OK) {
-            if (item.kind > MF_ITEM_COMMIT || item.kind == 0)
+            if (item.kind > MF_ITEM_LAST || item.kind == 0)
                 continue; /* a kind that a newer version knows */
             uint64_t entry = item.kind == MF_ITEM_BLOCK ? item.key : item.value;
             if ((entry_kind(item.kind) || item.kind == MF_ITEM_BLOCK) &&
@@ -279,6 +279,28 @@ static int check_superseded(mf_verify *v)
     return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
 }
 
+static int expect_forgotten(void *context, uint64_t entry, uint64_t by, bool erased)
+{
+    mf_verify *v = (mf_verify *)context;
+    mf_verify_expect(v, MF_ITEM_FORGOTTEN, entry, by);
+    return erased ? 0 : mf_ranges_add(&v->forgotten, entry, &v->mem);
+}
+
+/* What the entries of op forget name, by the leaves of all entries before them. */
+static int check_forgotten(mf_verify *v)
+{
+    mf_leaf_search search = {&v->store, expect_forgotten, NULL, v, 0};
+    int rc = mf_forgets_resolve(&v->forgets, &search, v->err);
+    uint64_t count = 0;
+    mf_ranges_settle(&v->forgotten);
+    for (size_t i = 0; i < v->forgotten.count; i++)
+        count += v->forgotten.v[i].end - v->forgotten.v[i].first;
+    if (rc == MEMFILE_OK && count != v->store.state->footer.forgotten)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, v->store.state->footer_offset, 0, 0, 0,
+                       "the footer names another number of forgotten entries than there are");
+    return rc;
+}
+
 /* Both copies of every dictionary that the footer names. */
 static int check_dictionaries(mf_verify *v)
 {
@@ -311,7 +333,7 @@ static int check_dictionaries(mf_verify *v)
 int mf_verify_index(mf_verify *v)
 {
     static const char *const names[] = {"",     "BLOCK",       "ID",   "KEY",    "TIME", "FACET",
-                                        "IDEMPOTENCY", "FATE", "OBJECT", "CHUNK", "COMMIT"};
+                                        "IDEMPOTENCY", "FATE", "OBJECT", "CHUNK", "COMMIT", "FORGOTTEN"};
     int rc = subtract_tail(v);
     if (rc == MEMFILE_OK)
         rc = check_trees(v);
@@ -323,6 +345,8 @@ int mf_verify_index(mf_verify *v)
         rc = expect_fates(v, MF_ITEM_KEY);
     if (rc == MEMFILE_OK)
         rc = check_superseded(v);
+    if (rc == MEMFILE_OK)
+        rc = check_forgotten(v);
     if (rc != MEMFILE_OK) {
         if (mf_verify_about_file(rc)) {
             mf_verify_find_error(v, v->err, 0);
@@ -330,7 +354,7 @@ int mf_verify_index(mf_verify *v)
         }
         return rc;
     }
-    for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++) {
+    for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++) {
         char text[160];
         if (v->expected[kind].count == v->found[kind].count && v->expected[kind].total == v->found[kind].total)
             continue;

@@ -301,17 +301,18 @@ int mf_history_cursor_add(mf_history_cursor *c, uint64_t offset)
     return MEMFILE_OK;
 }
 
-static int take_nodes(mf_history_cursor *c, const mf_salt_node *nodes, uint32_t count)
+/* Nodes of the tree in use: those of a row, or more of them. */
+static int add_nodes(mf_history_cursor *c, const mf_salt_node *nodes, uint32_t count)
 {
     void *grown = c->nodes;
-    if (mf_grow(c->store->mem, &grown, &c->node_capacity, count, sizeof *c->nodes) != 0)
+    if (mf_grow(c->store->mem, &grown, &c->node_capacity, (size_t)c->node_count + count, sizeof *c->nodes) != 0)
         return MEMFILE_E_MEMORY;
     c->nodes = (mf_salt_node *)grown;
     if (count)
-        memcpy(c->nodes, nodes, count * sizeof *nodes);
-    c->node_count = count;
-    if (count == 1 && nodes[0].depth == 0)
-        mf_salts_init(&c->salts, nodes[0].seed);
+        memcpy(c->nodes + c->node_count, nodes, count * sizeof *nodes);
+    c->node_count += count;
+    if (c->node_count == 1 && c->nodes[0].depth == 0)
+        mf_salts_init(&c->salts, c->nodes[0].seed);
     return MEMFILE_OK;
 }
 
@@ -319,15 +320,48 @@ int mf_history_cursor_set_root(mf_history_cursor *c, const uint8_t root[MF_SALT_
 {
     mf_salt_node node = {0, 0, {0}};
     memcpy(node.seed, root, sizeof node.seed);
-    return take_nodes(c, &node, 1);
+    c->node_count = 0;
+    return add_nodes(c, &node, 1);
+}
+
+/* The HISTORY segment at `offset`; *raw is what its rows point into. */
+static int load_history(mf_history_cursor *c, uint64_t offset, mf_history *history, uint8_t **raw, mf_arena *arena,
+                        memfile_error *err)
+{
+    mf_segment s;
+    mf_slice head, stored;
+    int rc = mf_store_segment(c->store, offset, 0, &s, raw, err);
+    if (rc == MEMFILE_OK)
+        rc = mf_segment_split(&s, *raw, &head, &stored, err);
+    if (rc == MEMFILE_OK && s.type != MF_TYPE_HISTORY)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "no history segment at offset %llu", (unsigned long long)offset);
+    return rc == MEMFILE_OK ? mf_history_decode(history, head, arena, offset, err) : rc;
+}
+
+/* The nodes of the row at hand may go on in segments without rows. */
+static int take_further_nodes(mf_history_cursor *c, memfile_error *err)
+{
+    int rc = MEMFILE_OK;
+    for (bool more = true; rc == MEMFILE_OK && more && c->next < c->count;) {
+        mf_history further;
+        uint8_t *raw = NULL;
+        mf_arena arena;
+        mf_arena_init(&arena, c->store->mem);
+        rc = load_history(c, c->offsets[c->next], &further, &raw, &arena, err);
+        more = rc == MEMFILE_OK && further.row_count == 0;
+        if (more && add_nodes(c, further.nodes, further.node_count) != MEMFILE_OK)
+            rc = mf_fail_memory(err);
+        c->next += more;
+        mf_arena_free(&arena);
+        mf_free(c->store->mem, raw);
+    }
+    return rc;
 }
 
 int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t *number, memfile_error *err)
 {
     *row = NULL;
     while (!c->loaded || c->row == c->history.row_count) {
-        mf_segment s;
-        mf_slice head, stored;
         if (c->next == c->count)
             return MEMFILE_DONE;
         mf_free(c->store->mem, c->raw);
@@ -335,14 +369,10 @@ int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t 
         c->loaded = false;
         mf_arena_reset(&c->arena);
         uint64_t offset = c->offsets[c->next++];
-        int rc = mf_store_segment(c->store, offset, 0, &s, &c->raw, err);
-        if (rc == MEMFILE_OK)
-            rc = mf_segment_split(&s, c->raw, &head, &stored, err);
-        if (rc == MEMFILE_OK && s.type != MF_TYPE_HISTORY)
-            rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "no history segment at offset %llu",
+        int rc = load_history(c, offset, &c->history, &c->raw, &c->arena, err);
+        if (rc == MEMFILE_OK && c->history.row_count == 0)
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the salts at offset %llu are of no commit before them",
                          (unsigned long long)offset);
-        if (rc == MEMFILE_OK)
-            rc = mf_history_decode(&c->history, head, &c->arena, offset, err);
         if (rc != MEMFILE_OK)
             return rc;
         c->row = 0;
@@ -350,10 +380,30 @@ int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t 
     }
     *number = c->history.first_number + c->row;
     *row = &c->history.rows[c->row++];
-    if (((*row)->flags & MF_COMMIT_SALT) &&
-        take_nodes(c, c->history.nodes + (*row)->salt_first, (*row)->salt_count) != MEMFILE_OK)
+    if (!((*row)->flags & MF_COMMIT_SALT))
+        return MEMFILE_OK;
+    c->node_count = 0;
+    if (add_nodes(c, c->history.nodes + (*row)->salt_first, (*row)->salt_count) != MEMFILE_OK)
         return mf_fail_memory(err);
-    return MEMFILE_OK;
+    return c->row == c->history.row_count ? take_further_nodes(c, err) : MEMFILE_OK;
+}
+
+/* The node above an index, or NULL. Nodes stand in order, and none below another. */
+static const mf_salt_node *node_above(const mf_history_cursor *c, uint64_t index)
+{
+    uint32_t low = 0, high = c->node_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const mf_salt_node *n = &c->nodes[middle];
+        unsigned below = 2 * (MF_SALT_DEPTH - n->depth);
+        if ((n->position + 1) << below <= index)
+            low = middle + 1;
+        else if (n->position << below > index)
+            high = middle;
+        else
+            return n;
+    }
+    return NULL;
 }
 
 void mf_history_cursor_root(const mf_history_cursor *c, uint8_t out[MF_SALT_LENGTH])
@@ -373,13 +423,9 @@ bool mf_history_cursor_salt(mf_history_cursor *c, uint64_t index, uint8_t out[MF
         mf_salts_at(&c->salts, (uint32_t)index, out);
         return true;
     }
-    for (uint32_t i = 0; i < c->node_count; i++) {
-        const mf_salt_node *n = &c->nodes[i];
-        unsigned below = 2 * (MF_SALT_DEPTH - n->depth);
-        if ((below >= 32 ? 0 : index >> below) == n->position) {
-            mf_salt_below(n->seed, n->depth, (uint32_t)index, out);
-            return true;
-        }
-    }
-    return false;
+    const mf_salt_node *n = node_above(c, index);
+    if (!n)
+        return false;
+    mf_salt_below(n->seed, n->depth, (uint32_t)index, out);
+    return true;
 }

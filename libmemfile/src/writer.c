@@ -70,6 +70,8 @@ void mf_writer_free(mf_writer *w)
     mf_free(mem, w->workers);
     mf_free(mem, w->record);
     mf_free(mem, w->keys);
+    mf_free(mem, w->claims.v);
+    mf_free(mem, w->fresh.v);
     mf_items_free(&w->items);
     mf_buffer_free(&w->key_bytes);
     mf_built_free(&w->built);
@@ -207,7 +209,7 @@ int mf_batch_drain(mf_writer *w, memfile_error *err)
 /* ---- put */
 
 /* RFC 9562 §5.7, with the fraction of the millisecond in rand_a (§6.2, method 3). */
-static void make_uuid(const mf_writer *w, uint8_t out[16])
+void mf_batch_make_uuid(const mf_writer *w, uint8_t out[16])
 {
     int64_t now = mf_batch_now_us(w);
     uint64_t ms = now > 0 ? (uint64_t)now / 1000 : 0;
@@ -239,7 +241,7 @@ static int room_for_row(mf_writer *w, memfile_error *err)
 }
 
 /* The core is in the current block; take it apart, check it, count it. */
-static int admit(mf_writer *w, size_t begun, memfile_draft *draft, memfile_put_result *result, memfile_error *err)
+static int admit(mf_writer *w, size_t begun, mf_slice vector, memfile_put_result *result, memfile_error *err)
 {
     mf_job *job = w->current;
     mf_record *r = w->record;
@@ -249,9 +251,10 @@ static int admit(mf_writer *w, size_t begun, memfile_draft *draft, memfile_put_r
     int rc = mf_record_parse(r, core, MEMFILE_E_INVALID, MF_NOWHERE, err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (r->op != MF_OP_PUT)
-        return mf_fail(err, MEMFILE_E_INVALID, MF_NOWHERE, "this version cannot put entries with an op, like forget, yet");
-    r->vector = mf_draft_vector(draft);
+    if (r->op > MF_OP_FORGET)
+        return mf_fail(err, MEMFILE_E_INVALID, MF_NOWHERE, "this version cannot put entries of the op %llu",
+                       (unsigned long long)r->op);
+    r->vector = vector;
     if (w->next_entry >= MF_ENTRIES_MAX)
         return mf_fail(err, MEMFILE_E_LIMIT, MF_NOWHERE, "the memory is full: %llu entries",
                        (unsigned long long)w->next_entry);
@@ -261,6 +264,8 @@ static int admit(mf_writer *w, size_t begun, memfile_draft *draft, memfile_put_r
         return mf_fail_memory(err);
     mf_items_add_entry(&w->items, r, w->next_entry, w->store->tag);
     mf_batch_fill_result(result, r->id, w->next_entry, 0);
+    w->forgets |= r->op == MF_OP_FORGET;
+    w->puts += r->op != MF_OP_FORGET;
     w->next_entry++;
     w->salt_next++;
     return w->items.failed ? mf_fail_memory(err) : MEMFILE_OK;
@@ -347,7 +352,7 @@ static int put(mf_writer *w, memfile_draft *draft, const mf_detached *given, boo
     mf_detached detached;
     uint8_t uuid[16];
     if (!mf_draft_has(draft, MF_FIELD_ID)) {
-        make_uuid(w, uuid);
+        mf_batch_make_uuid(w, uuid);
         mf_draft_set_id(draft, (mf_id){uuid, 16, true});
     }
     int rc = MEMFILE_OK;
@@ -366,11 +371,35 @@ static int put(mf_writer *w, memfile_draft *draft, const mf_detached *given, boo
         return rc;
     size_t begun = mf_job_begin_core(w->current);
     mf_draft_core(draft, given, &w->current->cores);
-    rc = admit(w, begun, draft, result, err);
+    rc = admit(w, begun, mf_draft_vector(draft), result, err);
     if (rc != MEMFILE_OK) {
         mf_job_drop_core(w->current, begun);
         return rc;
     }
+    if (w->record->op == MF_OP_FORGET && mf_claims_add(&w->claims, w->record->supersedes, w->next_entry - 1,
+                                                       w->store->mem) != 0)
+        return mf_fail_memory(err);
+    if (w->claims.count >= MF_CLAIMS_MAX)
+        rc = mf_batch_resolve_claims(w, err);
+    return rc == MEMFILE_OK ? mf_batch_spill_long(w, err) : rc;
+}
+
+int mf_batch_put_core(mf_writer *w, mf_slice core, uint64_t *entry, memfile_error *err)
+{
+    int rc = room_for_row(w, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    size_t begun = mf_job_begin_core(w->current);
+    *entry = w->next_entry;
+    mf_put_bytes(&w->current->cores, core.data, core.length);
+    rc = admit(w, begun, mf_slice_of(NULL, 0), NULL, err);
+    if (rc != MEMFILE_OK)
+        mf_job_drop_core(w->current, begun);
+    return rc;
+}
+
+int mf_batch_spill_long(mf_writer *w, memfile_error *err)
+{
     return mf_items_count(&w->items) >= SPILL_ITEMS ? mf_batch_spill(w, err) : MEMFILE_OK;
 }
 

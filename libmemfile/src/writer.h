@@ -27,6 +27,16 @@ int mf_writer_put(mf_writer *writer, memfile_draft *draft, bool conditional, uin
 int mf_writer_put_begin(mf_writer *writer, memfile_draft *draft, int form, memfile_error *err);
 int mf_writer_put_write(mf_writer *writer, const void *data, size_t length, memfile_error *err);
 int mf_writer_put_end(mf_writer *writer, memfile_put_result *result, memfile_error *err);
+
+/* Takes the lock for a batch that forgets, if none is active; MISUSE if it has entries that do not. */
+int mf_writer_forget_begin(mf_writer *writer, memfile_error *err);
+/* Does the file, or the batch, forget the entry already? */
+int mf_writer_forgets(mf_writer *writer, uint64_t entry, bool *yes, memfile_error *err);
+/* Entries of op forget that name the given committed entries, which rise. reason: length 0, none.
+ * *made: how many. */
+int mf_writer_forget(mf_writer *writer, const uint64_t *entries, size_t count, mf_slice reason, uint64_t *made,
+                     memfile_error *err);
+
 int mf_writer_commit(mf_writer *writer, memfile_commit_result *result, memfile_error *err);
 void mf_writer_rollback(mf_writer *writer);
 /* A new data key for `slots`, SPEC 20.5, as a commit of its own. The store is not to be used any more. */

@@ -122,12 +122,15 @@ static int begin_batch(mf_writer *w, memfile_error *err)
 {
     const mf_state *s = &w->store->committed;
     w->working = *s;
+    memset(&w->working.forgotten, 0, sizeof w->working.forgotten); /* its own, read when asked for */
+    w->working.forgotten_ready = false;
     if (mf_footer_copy(&w->working.footer, &s->footer, w->store->mem) != MEMFILE_OK)
         return mf_fail_memory(err);
     w->first_entry = w->next_entry = s->entries;
     w->spilled_end = s->footer.indexed_entries;
-    w->tail_taken = w->broken = false;
-    w->new_superseded = 0;
+    w->tail_taken = w->broken = w->forgets = false;
+    w->new_superseded = w->puts = 0;
+    w->claims.count = 0;
     w->runs_at_begin = s->footer.run_count;
     mf_items_clear(&w->items);
     mf_tree_init(&w->entries, MF_ENTRIES_FANOUT);
@@ -232,6 +235,7 @@ void mf_writer_rollback(mf_writer *w)
         if (w->group.flushed) /* what we flushed is unfinished bytes now: look again */
             w->store->committed.file_size = 0;
         mf_footer_free(&w->working.footer, w->store->mem);
+        mf_ranges_free(&w->working.forgotten, w->store->mem);
         w->store->io->functions->unlock(w->store->io);
         /* Salts of the dropped entries are never used again. */
         w->ours = w->ours && !w->new_salt_root && w->next_entry == w->first_entry;

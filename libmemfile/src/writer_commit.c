@@ -41,7 +41,7 @@ static int prepare(mf_writer *w, plan *p, memfile_error *err)
     size_t pending = w->current ? w->current->cores.length : 0;
     bool nothing_written = w->group.segments == w->group.has_void && !w->group.flushed;
     int rc = MEMFILE_OK;
-    p->inline_block = !w->held && w->in_flight == 0 && w->current && w->current->rows == w->next_entry - w->first_entry &&
+    p->inline_block = !w->forgets && !w->held && w->in_flight == 0 && w->current && w->current->rows == w->next_entry - w->first_entry &&
                       pending <= MF_SMALL_GROUP_MAX && w->spilled_end <= w->first_entry && nothing_written &&
                       w->items.kind[MF_ITEM_CHUNK].count == 0;
     p->full = !p->inline_block || w->group.begun || w->commits_since_full + 1 >= MF_FULL_EVERY_COMMITS ||
@@ -162,11 +162,16 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
         w->commits_since_full++;
         w->bytes_since_full += total;
     }
+    if (w->forgets) {
+        mf_ranges_free(&s->forgotten, w->store->mem);
+        s->forgotten_ready = false;
+    }
+    mf_ranges_free(&w->working.forgotten, w->store->mem);
     w->store->tail_fates_ready = false;
     if (p->inline_block) {
         s->tail[s->tail_count++] = (mf_tail_commit){offset, k->number, k->first_entry, k->entry_count};
         if (retag_tail && w->store->tail_items_ready)
-            for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++)
+            for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++)
                 for (size_t i = 0; kind != MF_ITEM_FATE && i < w->items.kind[kind].count; i++)
                     mf_items_add(&w->store->tail_items, kind, w->items.kind[kind].pairs[i].key,
                                  w->items.kind[kind].pairs[i].value);

@@ -80,7 +80,7 @@ int mf_batch_take_tail(mf_writer *w, memfile_error *err)
         mf_items_add(&merged, MF_ITEM_BLOCK, s->tail[i].first_entry, s->tail[i].offset / 8);
         mf_items_add(&merged, MF_ITEM_COMMIT, s->tail[i].number, s->tail[i].first_entry + s->tail[i].entry_count);
     }
-    for (unsigned kind = 1; kind <= MF_ITEM_COMMIT; kind++) {
+    for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++) {
         /* The tail's FATE items are found again, with the batch's. */
         for (size_t i = 0; s->tail_count > 0 && kind != MF_ITEM_FATE && i < st->tail_items.kind[kind].count; i++)
             mf_items_add(&merged, kind, st->tail_items.kind[kind].pairs[i].key,
@@ -100,13 +100,16 @@ int mf_batch_write_run(mf_writer *w, uint64_t end, uint64_t commits, memfile_err
 {
     mf_run run;
     mf_footer *f = &w->working.footer;
+    int rc = mf_batch_resolve_claims(w, err);
+    if (rc != MEMFILE_OK)
+        return rc;
     mf_items_sort(&w->items);
     if (w->items.failed)
         return mf_fail_memory(err);
     w->store->state = &w->working;
     w->working.entries = end > w->working.entries ? end : w->working.entries;
     mf_fates fates = fates_of(w);
-    int rc = mf_fates_find(&fates, err);
+    rc = mf_fates_find(&fates, err);
     mf_items_sort(&w->items);
     if (rc == MEMFILE_OK && w->items.failed)
         rc = mf_fail_memory(err);

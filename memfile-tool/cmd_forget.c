@@ -1,0 +1,156 @@
+/* forget: memories that are in no read any more, and after compaction nowhere. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+typedef struct state {
+    bool json, dry_run;
+    uint64_t told;
+    FILE *lines; /* JSON objects, with commas between */
+} state;
+
+static const char *const outcomes[] = {"forgotten", "kept_action", "kept_pinned", "kept_forgets", "not_found"};
+static const char *const reasons[] = {NULL, "kept, since it has an idempotency key: its action could be repeated",
+                                      "kept, since it is pinned", "kept, since it records what was forgotten",
+                                      "is the id of no memory"};
+
+static void tell(void *context, const memfile_forget_item *item)
+{
+    state *s = (state *)context;
+    if (s->json) {
+        fputs(s->told++ ? ",{\"id\":" : "{\"id\":", s->lines);
+        print_json_string(s->lines, item->id, item->id_length);
+        fprintf(s->lines, ",\"outcome\":\"%s\",\"versions\":%llu}", outcomes[item->outcome],
+                (unsigned long long)item->versions);
+        return;
+    }
+    FILE *out = item->outcome == MEMFILE_FORGOTTEN ? stdout : stderr;
+    if (item->outcome == MEMFILE_FORGOTTEN) {
+        print_line(out, item->id, item->id_length, 0);
+        fputc('\n', out);
+    } else {
+        print_line(out, item->id, item->id_length, 0);
+        fprintf(out, ": %s\n", reasons[item->outcome]);
+    }
+}
+
+static bool take_filter(const args *a, memfile_filter *filter, const char *names[32], char *storage, size_t size, bool *any)
+{
+    const char *scope = arg_value(a, "scope");
+    filter->kind = arg_value(a, "kind");
+    filter->tag = arg_value(a, "tag");
+    filter->key = arg_value(a, "key");
+    filter->since = arg_value(a, "since");
+    filter->until = arg_value(a, "before");
+    *any = scope || filter->kind || filter->tag || filter->key || filter->since || filter->until;
+    if (scope) {
+        filter->scope_count = split_scope(scope, names, storage, size);
+        filter->scope = names;
+        if (filter->scope_count == 0) {
+            usage_error("forget: --scope takes 1 to 32 names like a/b, not '%.60s'", scope);
+            return false;
+        }
+    }
+    return arg_time(a, "since") && arg_time(a, "before");
+}
+
+static void say(const args *a, const memfile_forget_result *r, bool dry_run, bool now)
+{
+    const char *path = a->positional[0];
+    if (r->kept_actions)
+        hint("--even-actions forgets memories with an idempotency key too");
+    if (r->kept_pinned)
+        hint("--even-pinned forgets pinned memories too");
+    if (r->memories == 0)
+        return;
+    fprintf(stderr, "%llu %s, %llu %s: %s\n", (unsigned long long)r->memories, plural(r->memories, "memory", "memories"),
+            (unsigned long long)r->entries, plural(r->entries, "entry", "entries"),
+            dry_run ? "would be forgotten; nothing was changed" : "forgotten");
+    if (!dry_run && !now)
+        hint("the bytes are in the file until it is compacted: memfile-tool compact %s", path);
+}
+
+static int forget(args *a, memfile *mf, const memfile_selection *selection, state *s, memfile_forget_result *r,
+                  memfile_commit_result *commit)
+{
+    memfile_forget_options options = MEMFILE_FORGET_OPTIONS_INIT;
+    options.reason = arg_value(a, "reason");
+    options.even_actions = arg_flag(a, "even-actions");
+    options.even_pinned = arg_flag(a, "even-pinned");
+    options.dry_run = s->dry_run;
+    options.item = tell;
+    options.context = s;
+    int rc = memfile_forget(mf, selection, &options, r);
+    if (rc == MEMFILE_OK && !s->dry_run)
+        rc = memfile_commit(mf, commit);
+    return rc < 0 ? report(a->positional[0], memfile_last_error(mf)) : r->memories ? EXIT_DONE : EXIT_NOTHING;
+}
+
+static void print_report(const state *s, const memfile_forget_result *r, const memfile_commit_result *commit,
+                         const memfile_compact_result *compacted, const char *items, const char *dangling)
+{
+    printf("{\"dry_run\":%s,\"memories\":%llu,\"entries\":%llu,\"commit\":", s->dry_run ? "true" : "false",
+           (unsigned long long)r->memories, (unsigned long long)r->entries);
+    if (r->made)
+        printf("%llu", (unsigned long long)commit->number);
+    else
+        fputs("null", stdout);
+    printf(",\"items\":[%s]", items);
+    if (compacted)
+        printf(",\"erased\":%llu,\"bytes_before\":%llu,\"bytes_after\":%llu,\"dangling\":[%s]",
+               (unsigned long long)compacted->erased, (unsigned long long)compacted->bytes_before,
+               (unsigned long long)compacted->bytes_after, dangling);
+    puts("}");
+}
+
+int run_forget(args *a)
+{
+    const char *path = a->positional[0], *names[32];
+    char storage[8192], *items = NULL, *dangling = NULL;
+    size_t items_length, dangling_length;
+    memfile_selection selection = MEMFILE_SELECTION_INIT;
+    memfile_filter filter = MEMFILE_FILTER_INIT;
+    memfile_options write = MEMFILE_OPTIONS_INIT;
+    memfile_forget_result r;
+    memfile_commit_result commit = {0, 0, {0}};
+    memfile_compact_result compacted;
+    memfile *mf;
+    bool filtered, now = arg_flag(a, "now") && !arg_flag(a, "dry-run");
+    state s = {arg_flag(a, "json"), arg_flag(a, "dry-run"), 0, NULL};
+    write.threads = 2;
+    if (!write_options(a, &write) || !take_filter(a, &filter, names, storage, sizeof storage, &filtered))
+        return EXIT_USAGE;
+    if (a->positional_count < 2 && !filtered)
+        return usage_error("forget: which memories? Give ids, or --scope, --kind, --tag, --key, --since or --before");
+    selection.ids = a->positional + 1;
+    selection.id_count = (size_t)a->positional_count - 1;
+    selection.filter = filtered ? &filter : NULL;
+    int code = open_memfile(path, MEMFILE_WRITE, &write, &mf);
+    if (code != EXIT_DONE)
+        return code;
+    s.lines = open_memstream(&items, &items_length);
+    FILE *references = open_memstream(&dangling, &dangling_length);
+    code = s.lines && references ? forget(a, mf, &selection, &s, &r, &commit) : EXIT_SYSTEM;
+    memfile_close(mf);
+    bool forgot = code == EXIT_DONE;
+    if (forgot && !s.json)
+        say(a, &r, s.dry_run, now);
+    else if (code == EXIT_NOTHING && !s.json)
+        say(a, &r, true, now);
+    if (forgot && now)
+        code = compact_at(path, NULL, &write, 0, s.json ? references : NULL, &compacted);
+    if (s.lines)
+        fclose(s.lines);
+    if (references)
+        fclose(references);
+    if (s.json && (code == EXIT_DONE || code == EXIT_NOTHING))
+        print_report(&s, &r, &commit, forgot && now ? &compacted : NULL, items ? items : "", dangling ? dangling : "");
+    else if (forgot && now && code == EXIT_DONE)
+        fprintf(stderr, "%llu %s erased; %llu bytes are now %llu\n", (unsigned long long)compacted.erased,
+                plural(compacted.erased, "entry is", "entries are"), (unsigned long long)compacted.bytes_before,
+                (unsigned long long)compacted.bytes_after);
+    free(items);
+    free(dangling);
+    return code == EXIT_DONE || code == EXIT_NOTHING ? finish_output(code) : code;
+}
