@@ -1,7 +1,7 @@
 # bash completion for memfile-tool
 _memfile_tool() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} before=""
-    local verbs="init import export put get list log info receipt verify recover compact rekey keygen help version"
+    local verbs="init import export put get list log info receipt verify prove verify-proof recover compact rekey keygen help version"
     local flags=" --json --pin --data --reverse --all --quick --sign --passphrase --new-passphrase --pad --compact --without-key --help -h " options="" files=1
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -19,6 +19,8 @@ _memfile_tool() {
         info) options="--json --passphrase --passphrase-file --passphrase-fd --identity" ;;
         receipt) options="--json --passphrase --passphrase-file --passphrase-fd --identity" ;;
         verify) options="--quick --receipt --signer --signers --threads --json --passphrase --passphrase-file --passphrase-fd --identity --without-key" ;;
+        prove) options="--as-of --out --threads --passphrase --passphrase-file --passphrase-fd --identity" ;;
+        verify-proof) options="--receipt --signer --signers --json" ;;
         recover) options="--threads --json --passphrase --passphrase-file --passphrase-fd --identity" files=2 ;;
         compact) options="--output --level --threads --wait --json --passphrase --passphrase-file --passphrase-fd --identity" ;;
         rekey) options="--passphrase --passphrase-file --passphrase-fd --identity --new-passphrase --new-passphrase-file --new-passphrase-fd --recipient --pad --passes --memory --compact --wait --json" ;;
@@ -38,7 +40,7 @@ _memfile_tool() {
     if [[ $prev == --* && $flags != *" $prev "* ]]; then
         case $prev in
             --kind) mapfile -t COMPREPLY < <(compgen -P "$before" -W "note message event fact preference identity instruction constraint decision approval task action summary document entity relation checkpoint" -- "$cur") ;;
-            --output|--passphrase-file|--new-passphrase-file|--identity|--sign-with|--sign-passphrase-file|--signers) _memfile_tool_files ;;
+            --output|--out|--passphrase-file|--new-passphrase-file|--identity|--sign-with|--sign-passphrase-file|--signers) _memfile_tool_files ;;
         esac
         return
     fi

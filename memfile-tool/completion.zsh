@@ -5,7 +5,7 @@ local option= word=
 integer files=1 place=1 value=0
 verbs=(init:'make a new, empty memory' import:'add entries from JSON Lines' export:'print all entries'
   put:'add one entry' get:'print an entry' list:'list entries' log:'list commits' info:'what the file holds' receipt:'print a line that names the history'
-  verify:'check every byte' recover:'write what is sound to a new file' compact:'write the file anew' rekey:'seal it for somebody else' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
+  verify:'check every byte' prove:'prove that an entry is part of the history' verify-proof:'check a proof' recover:'write what is sound to a new file' compact:'write the file anew' rekey:'seal it for somebody else' keygen:'make a secret key' help:'say what a verb does' version:'print the version')
 kinds=(note message event fact preference identity instruction constraint decision approval task action summary
   document entity relation checkpoint)
 flags=(--json --pin --data --reverse --all --quick --sign --passphrase --new-passphrase --pad --compact --without-key --help -h)
@@ -24,6 +24,8 @@ case $words[2] in
   info) options=(--json --passphrase --passphrase-file --passphrase-fd --identity) ;;
   receipt) options=(--json --passphrase --passphrase-file --passphrase-fd --identity) ;;
   verify) options=(--quick --receipt --signer --signers --threads --json --passphrase --passphrase-file --passphrase-fd --identity --without-key) ;;
+  prove) options=(--as-of --out --threads --passphrase --passphrase-file --passphrase-fd --identity) ;;
+  verify-proof) options=(--receipt --signer --signers --json) ;;
   recover) options=(--threads --json --passphrase --passphrase-file --passphrase-fd --identity) files=2 ;;
   compact) options=(--output --level --threads --wait --json --passphrase --passphrase-file --passphrase-fd --identity) ;;
   rekey) options=(--passphrase --passphrase-file --passphrase-fd --identity --new-passphrase --new-passphrase-file --new-passphrase-fd --recipient --pad --passes --memory --compact --wait --json) ;;
@@ -39,7 +41,7 @@ elif [[ $words[CURRENT-1] == --* && $words[CURRENT-1] != *=* && ${flags[(Ie)$wor
 fi
 case $option in
   --kind) compadd -- $kinds; return ;;
-  --output|--passphrase-file|--new-passphrase-file|--identity|--sign-with|--sign-passphrase-file|--signers) _files; return ;;
+  --output|--out|--passphrase-file|--new-passphrase-file|--identity|--sign-with|--sign-passphrase-file|--signers) _files; return ;;
   ?*) return 1 ;; # values that only the user knows
 esac
 if [[ $PREFIX == -* ]]; then

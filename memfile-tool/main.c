@@ -108,6 +108,18 @@ static const option verify_options[] = {
     THREADS("Threads"),
     AS_JSON,
     END};
+static const option prove_options[] = {
+    AS_OF,
+    {"out", "OUT", "Write the proof there; OUT must not exist", false},
+    THREADS("Threads"),
+    UNLOCK,
+    END};
+static const option verify_proof_options[] = {
+    {"receipt", "LINE", "Demand that the proof leads to the history of this receipt, or of @FILE", false},
+    {"signer", "PUBLIC", "Demand that this signer signed it; may be repeated: one of them", true},
+    {"signers", "FILE", "The same with public keys from a file, one a line", false},
+    AS_JSON,
+    END};
 static const option recover_options[] = {THREADS("Threads"), UNLOCK, AS_JSON, END};
 static const option compact_options[] = {
     {"output", "OUT", "Write there, leave FILE as it is; OUT must not exist", false},
@@ -163,6 +175,17 @@ const verb verbs[] = {
      "Examples:\n  memfile-tool verify agent.memfile\n"
      "  memfile-tool verify agent.memfile --receipt @agent.receipt\n",
      verify_options, 1, 1, run_verify, true},
+    {"prove", "FILE ID", "Prove that an entry is part of the history",
+     "Prints one line of JSON, of some KB, that verify-proof checks without FILE. It shows the\n"
+     "entry, and of all others nothing. With --as-of it leads to that commit, else to the newest.\n\n"
+     "Example, after import of samples/agent.jsonl:\n"
+     "  memfile-tool prove agent.memfile d-2 > d-2.proof\n",
+     prove_options, 2, 2, run_prove, false},
+    {"verify-proof", "PROOF", "Check a proof, and print the entry",
+     "Exit code 0 only if it holds and hangs by the receipt and a signer that were given; else 3.\n\n"
+     "Example, after the one of prove:\n"
+     "  memfile-tool verify-proof d-2.proof --receipt \"$(memfile-tool receipt agent.memfile)\"\n",
+     verify_proof_options, 1, 1, run_verify_proof, true},
     {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
      "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
@@ -216,7 +239,7 @@ static void print_overview(void)
 {
     printf("memfile-tool: an agent's whole memory in one file\n\nusage: memfile-tool VERB ...\n\n");
     for (const verb *v = verbs; v->name; v++)
-        printf("  %-8s %-20s %s\n", v->name, v->arguments, v->summary);
+        printf("  %-12s %-18s %s\n", v->name, v->arguments, v->summary);
     printf("\nmemfile-tool help VERB says more, the manual, memfile-tool(1), all.\n"
            "Exit codes: 0 done, 1 not found or nothing to do, 2 usage, 3 damage found,\n"
            "4 not a memfile or a newer one, 5 key needed or wrong, 6 busy or conflict,\n"

@@ -230,6 +230,8 @@ int run_list(struct args *a);
 int run_log(struct args *a);
 int run_info(struct args *a);
 int run_receipt(struct args *a);
+int run_prove(struct args *a);
+int run_verify_proof(struct args *a);
 int run_recover(struct args *a);
 int run_verify(struct args *a);
 int run_compact(struct args *a);

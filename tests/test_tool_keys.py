@@ -302,5 +302,71 @@ class Receipts(Folder):
         run("receipt", self.path("absent"), code=1)
 
 
+class Proofs(Folder):
+    """An entry is part of a history, without the file."""
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("a.memfile")
+        self.public = run("keygen", "--sign", self.key).stdout.decode().strip()
+        run("init", self.file)
+        run("import", self.file, "-", "--author", "Ann",
+            stdin=b"".join(b'{"id":"%d","text":"entry %d"}\n' % (i, i) for i in range(40)))
+        run("put", self.file, "Last.", "--id", "last", "--sign-with", self.key)
+
+    def prove(self, *options):
+        with open(self.path("proof"), "wb") as f:
+            f.write(run("prove", self.file, *options).stdout)
+        return self.path("proof")
+
+    def test_a_proof_is_checked_without_the_file(self):
+        proof, receipt = self.prove("17"), run("receipt", self.file).stdout.decode()
+        os.unlink(self.file)
+        p = run("verify-proof", proof)
+        self.assertIn('{"id":"17","text":"entry 17"}\nis entry 18 of 40 of commit 1, ', p.stdout.decode())
+        self.assertIn(f"signed by      {self.public}\n", p.stdout.decode())
+        self.assertIn(b"hint: whoever made this could make another", p.stderr)
+        p = run("verify-proof", proof, "--receipt", receipt, "--signer", self.public, "--json")
+        result = json.loads(p.stdout)
+        self.assertEqual(p.stderr, b"")
+        self.assertEqual((result["holds"], result["trusted"], result["entry"], result["commit"], result["index"], result["count"],
+                          result["author"], result["newest_commit"], result["signers"]),
+                         (True, True, {"id": "17", "text": "entry 17"}, 1, 17, 40, "Ann", 2, [self.public]))
+        self.assertEqual(receipt.split()[4], result["history_digest"])
+
+    def test_a_proof_must_hang_by_what_is_trusted(self):
+        other = run("keygen", "--sign", self.path("other")).stdout.decode().strip()
+        early = run("receipt", self.file).stdout.decode()
+        proof = self.prove("17")
+        self.assertIn(b"not signed by a signer that you trust", run("verify-proof", proof, "--signer", other, code=3).stderr)
+        run("put", self.file, "Later.")
+        late = run("receipt", self.file).stdout.decode()
+        p = run("verify-proof", proof, "--receipt", late, code=3)
+        self.assertIn(b"leads to commit 2, the receipt is of commit 3", p.stderr)
+        self.assertIn(b"--as-of 3", p.stderr)
+        p = run("verify-proof", self.prove("17"), "--receipt", late)
+        p = run("verify-proof", self.prove("17", "--as-of", "2"), "--receipt", early)
+        run("init", self.path("b.memfile"))
+        p = run("verify-proof", proof, "--receipt", run("receipt", self.path("b.memfile")).stdout.decode(), code=3)
+        self.assertIn(b"of another memory", p.stderr)
+
+    def test_what_does_not_hold_or_cannot_be_proved(self):
+        proof = self.prove("3")
+        with open(proof, "rb") as f:
+            data = f.read()
+        for wrong in (data[:-2], data.replace(b'"index":3', b'"index":4'), b"", b"{}\n", b"x" * (10 << 20)):
+            p = run("verify-proof", self.path("w", wrong), code=3)
+            self.assertIn(b"the proof does not hold", p.stderr)
+            self.assertEqual(p.stdout, b"")
+        run("verify-proof", self.path("absent"), code=1)
+        run("prove", self.file, "none", code=1)
+        run("prove", self.path("absent"), "3", code=1)
+
+    def test_out_is_a_new_file(self):
+        run("prove", self.file, "3", "--out", self.path("o"))
+        run("verify-proof", self.path("o"))
+        self.assertIn(b"exists", run("prove", self.file, "3", "--out", self.path("o"), code=6).stderr)
+        self.assertIn(b"cannot write", run("prove", self.file, "3", "--out", self.path("none/o"), code=7).stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

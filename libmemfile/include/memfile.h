@@ -595,6 +595,48 @@ MEMFILE_API memfile_receipt_verdict memfile_receipt_compare(const memfile_receip
 /* The word of SPEC 20.13. Static string. */
 MEMFILE_API const char *memfile_receipt_word(memfile_receipt_verdict verdict);
 
+/* A proof that an entry was part of a commit, and that commit part of a history: one
+ * line of JSON, of some KB, that is checked without the file. SPEC 20.14.
+ *
+ * memfile_prove makes it of the newest version of `id` as of commit `as_of`
+ * (MEMFILE_NEWEST: of the newest), whose history digest it leads to. All of the file
+ * is verified for it, once. It discloses the entry and its salt, and of all others
+ * salted leaves only. The text is valid until the next call on the handle. NOT_FOUND; DAMAGED. */
+MEMFILE_API int memfile_prove(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const char **out,
+                              size_t *length);
+
+/* A proof that holds. It belongs to one thread at a time. */
+typedef struct memfile_proof memfile_proof;
+
+/* Checks a proof; a line feed may stand behind it. DAMAGED: it does not hold, or is none.
+ * What holds hangs by the history digest: compare that with one that you trust, or
+ * look who signed it. */
+MEMFILE_API int memfile_proof_check(const char *text, size_t length, memfile_proof **out, memfile_error *error);
+MEMFILE_API void memfile_proof_free(memfile_proof *proof);
+
+/* What it proves. All pointers are valid until memfile_proof_free. */
+typedef struct memfile_proof_info {
+    uint8_t memory_id[16];
+    const char *entry;          /* as JSON, in the interchange form; text or data is null if detached */
+    size_t entry_length;
+    int content_is_detached;    /* then the content is what has this root (SPEC 11.1) and length */
+    uint64_t content_length;
+    uint8_t content_root[32];
+    uint64_t commit;            /* number of the commit that brought it */
+    int64_t commit_time_us;
+    const char *author;         /* of that commit; NULL: not said */
+    size_t author_length;
+    uint64_t index, count;      /* the entry's place among those of its commit, and how many they are */
+    uint64_t newest_commit;     /* number of the commit that the proof leads to */
+    int64_t newest_time_us;
+    uint8_t history_digest[32]; /* of that one */
+    size_t signature_count;     /* of that one; each is right */
+    const uint8_t *signatures;  /* 32 bytes public key, 64 bytes signature each */
+} memfile_proof_info;
+
+/* struct_size bytes of *info are filled: pass sizeof(memfile_proof_info). */
+MEMFILE_API void memfile_proof_get_info(const memfile_proof *proof, memfile_proof_info *info, size_t struct_size);
+
 typedef struct memfile_recover_options {
     size_t struct_size;
     uint32_t threads;

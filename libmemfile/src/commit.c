@@ -275,11 +275,10 @@ bool mf_commit_text_is_sound(mf_slice author, mf_slice extra)
     return mf_utf8_valid(author.data, author.length) && extra_is_sound(extra);
 }
 
-void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
-                       const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us,
-                       mf_slice author, mf_slice extra, const mf_mem *mem, bool *no_memory)
+void mf_history_body(mf_buffer *body, const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
+                     const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us, mf_slice author,
+                     mf_slice extra)
 {
-    mf_buffer body;
     uint64_t pairs = 5 + (parents.length > 0) + (entries > 0) + (log->count > 0) + (author.data != NULL);
     mf_cursor c = mf_cursor_of(extra.data, extra.length);
     while (!c.failed && c.at < c.end) {
@@ -287,39 +286,47 @@ void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice pa
         mf_cbor_skip_value(&c, MF_DEPTH_MAX);
         pairs++;
     }
-    mf_buffer_init(&body, mem);
-    mf_cbor_put_head(&body, MF_CBOR_MAP, pairs);
-    mf_cbor_put_int(&body, 1);
-    mf_cbor_put_bytes(&body, mf_slice_of(memory_id, 16));
+    mf_cbor_put_head(body, MF_CBOR_MAP, pairs);
+    mf_cbor_put_int(body, 1);
+    mf_cbor_put_bytes(body, mf_slice_of(memory_id, 16));
     if (parents.length) {
-        mf_cbor_put_int(&body, 2);
-        mf_cbor_put_head(&body, MF_CBOR_ARRAY, parents.length / 32);
+        mf_cbor_put_int(body, 2);
+        mf_cbor_put_head(body, MF_CBOR_ARRAY, parents.length / 32);
         for (size_t i = 0; i < parents.length; i += 32)
-            mf_cbor_put_bytes(&body, mf_slice_of(parents.data + i, 32));
+            mf_cbor_put_bytes(body, mf_slice_of(parents.data + i, 32));
     }
-    mf_cbor_put_int(&body, 3);
-    mf_cbor_put_head(&body, MF_CBOR_UINT, entries);
+    mf_cbor_put_int(body, 3);
+    mf_cbor_put_head(body, MF_CBOR_UINT, entries);
     if (entries) {
-        mf_cbor_put_int(&body, 4);
-        mf_cbor_put_bytes(&body, mf_slice_of(entries_root, 32));
+        mf_cbor_put_int(body, 4);
+        mf_cbor_put_bytes(body, mf_slice_of(entries_root, 32));
     }
-    mf_cbor_put_int(&body, 5);
-    mf_cbor_put_head(&body, MF_CBOR_UINT, log->count);
+    mf_cbor_put_int(body, 5);
+    mf_cbor_put_head(body, MF_CBOR_UINT, log->count);
     if (log->count) {
         uint8_t root[32];
         mf_tree_root(log, root);
-        mf_cbor_put_int(&body, 6);
-        mf_cbor_put_bytes(&body, mf_slice_of(root, 32));
+        mf_cbor_put_int(body, 6);
+        mf_cbor_put_bytes(body, mf_slice_of(root, 32));
     }
-    mf_cbor_put_int(&body, 7);
-    mf_cbor_put_head(&body, MF_CBOR_UINT, order);
-    mf_cbor_put_int(&body, 8);
-    mf_cbor_put_int(&body, time_us);
+    mf_cbor_put_int(body, 7);
+    mf_cbor_put_head(body, MF_CBOR_UINT, order);
+    mf_cbor_put_int(body, 8);
+    mf_cbor_put_int(body, time_us);
     if (author.data) { /* an empty one is known, too */
-        mf_cbor_put_int(&body, 9);
-        mf_cbor_put_text(&body, author);
+        mf_cbor_put_int(body, 9);
+        mf_cbor_put_text(body, author);
     }
-    mf_put_bytes(&body, extra.data, extra.length);
+    mf_put_bytes(body, extra.data, extra.length);
+}
+
+void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
+                       const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us,
+                       mf_slice author, mf_slice extra, const mf_mem *mem, bool *no_memory)
+{
+    mf_buffer body;
+    mf_buffer_init(&body, mem);
+    mf_history_body(&body, memory_id, parents, entries, entries_root, log, order, time_us, author, extra);
     if (body.failed)
         *no_memory = true;
     else

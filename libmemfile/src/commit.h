@@ -70,6 +70,11 @@ void mf_history_digest(uint8_t out[32], const uint8_t memory_id[16], mf_slice pa
 /* SPEC 9.1, field 11: rising, none twice. */
 bool mf_parents_rise(mf_slice parents);
 
+/* What is hashed for that, appended to `body`. */
+void mf_history_body(mf_buffer *body, const uint8_t memory_id[16], mf_slice parents, uint64_t entries,
+                     const uint8_t *entries_root, const mf_tree *log, uint64_t order, int64_t time_us, mf_slice author,
+                     mf_slice extra);
+
 /* A salt tree as it is stored: some of its nodes. SPEC 13.3. */
 typedef struct mf_salt_node {
     uint8_t depth;

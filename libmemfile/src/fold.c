@@ -27,6 +27,12 @@ int mf_fold_end(mf_fold *f, uint64_t number, const mf_history_row *row)
         parents = mf_slice_of(f->digest, sizeof f->digest);
     mf_history_digest(digest, f->memory_id, parents, row->count, root, &f->log, row->order, row->time_us, row->author,
                       row->extra, f->mem, &no_memory);
+    if (f->body) {
+        mf_buffer_clear(f->body);
+        mf_history_body(f->body, f->memory_id, parents, row->count, root, &f->log, row->order, row->time_us,
+                        row->author, row->extra);
+        no_memory = no_memory || f->body->failed;
+    }
     f->frontier_before_count = mf_tree_frontier(&f->log, f->frontier_before);
     mf_tree_add(&f->log, digest);
     memcpy(f->digest, digest, sizeof digest);

@@ -13,6 +13,7 @@ typedef struct mf_fold {
     uint8_t digest[32]; /* of the newest commit that ended */
     uint8_t frontier_before[64][32]; /* of the log before it */
     unsigned frontier_before_count;
+    mf_buffer *body; /* NULL, or where what was hashed for `digest` is wanted */
 } mf_fold;
 
 void mf_fold_init(mf_fold *fold, const uint8_t memory_id[16], const mf_mem *mem);

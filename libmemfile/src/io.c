@@ -135,3 +135,10 @@ int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io 
     *out = &m->io;
     return MEMFILE_OK;
 }
+
+int mf_io_again(mf_io *io, mf_io **out, memfile_error *err)
+{
+    const memory_io *m = (const memory_io *)io;
+    return io->functions == &mf_io_read_only ? mf_io_memory_open(m->mem, m->data, m->length, out, err)
+                                             : mf_io_file_again(io, out, err);
+}

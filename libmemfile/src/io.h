@@ -77,6 +77,8 @@ int64_t mf_system_now_us(void);
 /* ---- memory, read-only: the bytes are the caller's */
 /* Its functions; for others that read only, which put their own read, size and close. */
 extern const mf_io_functions mf_io_read_only;
+/* The same bytes once more, of a file or of memory. */
+int mf_io_again(mf_io *io, mf_io **out, memfile_error *err);
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "handle.h"
+#include "hex.h"
 
 #define LABEL "memfile-receipt-1"
 #define CHECK_DIGITS 8u
@@ -101,60 +102,19 @@ int memfile_receipt_take(memfile *mf, memfile_receipt *out)
 
 /* ---- text */
 
-static size_t put_hex(char *out, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    return 2 * length;
-}
-
 void memfile_receipt_print(const memfile_receipt *r, char out[MEMFILE_RECEIPT_SIZE])
 {
     uint8_t check[32];
     size_t n = (size_t)snprintf(out, MEMFILE_RECEIPT_SIZE, LABEL " ");
-    n += put_hex(out + n, r->memory_id, 16);
+    n += mf_hex_print(out + n, r->memory_id, 16);
     n += (size_t)snprintf(out + n, MEMFILE_RECEIPT_SIZE - n, " %llu %llu ", (unsigned long long)r->commit,
                           (unsigned long long)r->entries);
-    n += put_hex(out + n, r->history_digest, 32);
+    n += mf_hex_print(out + n, r->history_digest, 32);
     out[n++] = ' ';
-    n += put_hex(out + n, r->genesis_digest, 32);
+    n += mf_hex_print(out + n, r->genesis_digest, 32);
     mf_digest(check, MF_LABEL_RECEIPT, out, n);
     out[n++] = ' ';
-    put_hex(out + n, check, CHECK_DIGITS / 2);
-}
-
-static uint8_t digit_of(uint8_t ch)
-{
-    return ch >= '0' && ch <= '9' ? (uint8_t)(ch - '0') : ch >= 'a' && ch <= 'f' ? (uint8_t)(ch - 'a' + 10) : 16;
-}
-
-/* A space, then 2 x `length` digits. */
-static void get_hex(mf_cursor *c, uint8_t *out, size_t length)
-{
-    const uint8_t *p = mf_get_bytes(c, 1 + 2 * length);
-    for (size_t i = 0; p && i < length; i++) {
-        uint8_t high = digit_of(p[1 + 2 * i]), low = digit_of(p[2 + 2 * i]);
-        c->failed = c->failed || p[0] != ' ' || high > 15 || low > 15;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-}
-
-/* A space, then a decimal number. */
-static uint64_t get_number(mf_cursor *c)
-{
-    uint64_t v = 0;
-    size_t digits = 0;
-    if (mf_get_u8(c) != ' ')
-        c->failed = true;
-    while (!c->failed && c->at < c->end && *c->at >= '0' && *c->at <= '9') {
-        uint64_t digit = (uint64_t)(*c->at++ - '0');
-        if (v > (UINT64_MAX - digit) / 10 || (digits++ > 0 && v == 0))
-            c->failed = true;
-        else
-            v = v * 10 + digit;
-    }
-    c->failed = c->failed || digits == 0;
-    return v;
+    mf_hex_print(out + n, check, CHECK_DIGITS / 2);
 }
 
 int memfile_receipt_parse(const char *text, size_t length, memfile_receipt *out, memfile_error *error)
@@ -168,13 +128,19 @@ int memfile_receipt_parse(const char *text, size_t length, memfile_receipt *out,
         return mf_fail(error, MEMFILE_E_SYSTEM, MF_NOWHERE, "libsodium cannot be used");
     if (!label || memcmp(label, LABEL, sizeof LABEL - 1) != 0)
         return mf_fail(error, MEMFILE_E_INVALID, MF_NOWHERE, "not a receipt: they begin with " LABEL);
-    get_hex(&c, out->memory_id, sizeof out->memory_id);
-    out->commit = get_number(&c);
-    out->entries = get_number(&c);
-    get_hex(&c, out->history_digest, sizeof out->history_digest);
-    get_hex(&c, out->genesis_digest, sizeof out->genesis_digest);
+    mf_get_literal(&c, " ");
+    mf_get_hex(&c, out->memory_id, sizeof out->memory_id);
+    mf_get_literal(&c, " ");
+    out->commit = mf_get_decimal(&c);
+    mf_get_literal(&c, " ");
+    out->entries = mf_get_decimal(&c);
+    mf_get_literal(&c, " ");
+    mf_get_hex(&c, out->history_digest, sizeof out->history_digest);
+    mf_get_literal(&c, " ");
+    mf_get_hex(&c, out->genesis_digest, sizeof out->genesis_digest);
     size_t before = c.failed ? 0 : (size_t)(c.at - (const uint8_t *)text);
-    get_hex(&c, written, sizeof written);
+    mf_get_literal(&c, " ");
+    mf_get_hex(&c, written, sizeof written);
     mf_digest(check, MF_LABEL_RECEIPT, text, before);
     if (mf_cursor_finished(&c) && memcmp(check, written, sizeof written) == 0)
         return MEMFILE_OK;

@@ -158,7 +158,8 @@ static void sort_broken(recovery *c)
 static int survey(recovery *c, const char *path, memfile_verify_result *result)
 {
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
-    const mf_verify_listener listener = {c, false, note_segment, note_block, note_store, note_unsign, note_broken};
+    const mf_verify_listener listener = {.context = c, .segment = note_segment, .block = note_block, .store = note_store,
+                                         .unsign = note_unsign, .broken = note_broken};
     o.threads = c->options->threads;
     o.finding = c->options->finding;
     o.progress = c->options->progress;

@@ -955,6 +955,7 @@ static int check_file(mf_verify *v, uint64_t *end)
     v->entries_known = !v->options->quick;
     mf_items_init(&v->contents, &v->mem);
     mf_fold_init(&v->fold, v->store.header.memory_id, &v->mem);
+    v->fold.body = v->listener ? v->listener->body : NULL;
     mf_history_cursor_init(&v->salts, &v->store);
     mf_history_cursor_init(&v->commits, &v->store);
     mf_system_random(&v->seed, sizeof v->seed);

@@ -76,6 +76,11 @@ typedef struct mf_verify_listener {
     int (*store)(void *context, const mf_items *contents, const mf_store *store);
     /* signatures of that commit are not right, or cannot be told to be; numbers rise */
     int (*unsign)(void *context, uint64_t number);
+    /* for proofs: each leaf, with the entry's salt, NULL if it cannot be derived; each commit whose digest follows
+     * from the entries, when *body has what was hashed for it */
+    void (*leaf)(void *context, uint64_t entry, const uint8_t leaf[32], const uint8_t *salt);
+    int (*commit)(void *context, uint64_t number, const uint8_t digest[32], mf_slice signatures);
+    mf_buffer *body;
     /* at the end: an entry of such a block whose content is not whole */
     int (*broken)(void *context, uint64_t entry);
 } mf_verify_listener;

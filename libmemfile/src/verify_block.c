@@ -266,6 +266,9 @@ static int take_sound(mf_verify *v, const mf_verify_job *job)
 {
     int rc = MEMFILE_OK;
     for (uint32_t row = 0; row < job->rows && rc == MEMFILE_OK; row++) {
+        if (v->listener && v->listener->leaf)
+            v->listener->leaf(v->listener->context, job->first_entry + row, job->leaves[row],
+                              job->have_salts && !(job->missing_salts[row / 8] >> row % 8 & 1) ? job->salts[row] : NULL);
         mf_fold_leaf(&v->fold, job->leaves[row]);
         if (v->folding && v->leaf_left > 0 && --v->leaf_left == 0)
             rc = mf_verify_fold(v);

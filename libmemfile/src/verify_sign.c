@@ -61,7 +61,9 @@ int mf_verify_signed(mf_verify *v, uint64_t offset, uint64_t number, uint64_t en
                      mf_slice signatures, bool known)
 {
     bool all_right = known;
-    int rc = MEMFILE_OK;
+    int rc = known && v->listener && v->listener->commit
+                 ? v->listener->commit(v->listener->context, number, digest, signatures)
+                 : MEMFILE_OK;
     if (known && number == 0) {
         v->result->genesis_known = 1;
         memcpy(v->result->genesis_digest, digest, 32);
