@@ -847,6 +847,35 @@ static int do_get(world *w)
     return MEMFILE_OK;
 }
 
+static int do_prove(world *w)
+{
+    const char *text;
+    size_t length;
+    memfile_proof *proof;
+    memfile_proof_info info;
+    int rc = open_world(w, MEMFILE_READ);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = note(w, "memfile_prove", memfile_prove(w->mf, "n3-403", 6, MEMFILE_NEWEST, &text, &length));
+    if (rc != MEMFILE_OK) {
+        if (text || length)
+            wrong(w, "a proof that failed gave a text");
+        return rc;
+    }
+    w->step = "memfile_proof_check";
+    rc = memfile_proof_check(text, length, &proof, &w->error);
+    if (rc != MEMFILE_OK) {
+        if (proof)
+            wrong(w, "a check that failed gave a proof");
+        return rc;
+    }
+    memfile_proof_get_info(proof, &info, sizeof info);
+    if (info.signature_count != 1 || info.index != 3)
+        wrong(w, "another entry was proved");
+    memfile_proof_free(proof);
+    return MEMFILE_OK;
+}
+
 static int count_list(world *w, const memfile_filter *f, uint64_t expected)
 {
     memfile_cursor *c;
@@ -1236,6 +1265,8 @@ static const workload workloads[] = {
     {"get-compacted", do_get, COMPACTED, READS_ONLY},
     {"list", do_list, RICH, READS_ONLY},
     {"list-threads", do_list_threads, RICH, READS_ONLY},
+    {"prove", do_prove, RICH, READS_ONLY | SLOW},
+    {"prove-compacted", do_prove, COMPACTED, READS_ONLY | SLOW},
     {"log", do_log, RICH, READS_ONLY},
     {"log-compacted", do_log, COMPACTED, READS_ONLY},
     {"unindexed", do_unindexed, UNINDEXED, READS_ONLY | BROKEN},
