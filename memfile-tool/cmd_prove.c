@@ -9,23 +9,23 @@
 #define PROOF_MAX ((size_t)9 << 20)
 
 /* A file that was there is never touched; one that could not be written whole is removed again. */
-static int write_new(const char *path, const char *text, size_t length)
+static int write_line(const char *path, const char *text, size_t length)
 {
-    FILE *f = fopen(path, "wx");
-    if (!f && errno == EEXIST) {
+    char *line = (char *)malloc(length + 1);
+    if (!line) {
+        usage_error("out of memory");
+        return EXIT_SYSTEM;
+    }
+    memcpy(line, text, length);
+    line[length] = '\n';
+    int error = file_write_new(path, line, length + 1);
+    free(line);
+    if (error == 0)
+        return EXIT_DONE;
+    if (error == EEXIST) {
         usage_error("'%s' exists; nothing is written over it", path);
         return EXIT_CONFLICT;
     }
-    bool written = f && fwrite(text, 1, length, f) == length && fputc('\n', f) != EOF;
-    int error = errno;
-    if (f && fclose(f) != 0 && written) {
-        error = errno;
-        written = false;
-    }
-    if (written)
-        return EXIT_DONE;
-    if (f)
-        remove(path);
     usage_error("cannot write '%s': %s", path, strerror(error));
     return EXIT_SYSTEM;
 }
@@ -50,7 +50,7 @@ int run_prove(args *a)
     if (rc != MEMFILE_OK)
         code = report(path, memfile_last_error(mf));
     else if (out)
-        code = write_new(out, text, length);
+        code = write_line(out, text, length);
     else
         printf("%.*s\n", (int)length, text);
     memfile_close(mf);

@@ -307,6 +307,87 @@ static void test_a_folded_signature_that_is_not_right_is_found(void **state)
     assert_int_equal(r.signatures, 3);
 }
 
+static void test_a_sealed_file_is_signed_inside_the_seal(void **state)
+{
+    (void)state;
+    const char *path = temp_path("s");
+    static told t;
+    memfile_key *recipient;
+    char public_text[MEMFILE_PUBLIC_SIZE];
+    const char *names[] = {public_text};
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile_verify_options v = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_compact_options c = MEMFILE_COMPACT_OPTIONS_INIT;
+    memfile_verify_result r;
+    memfile_receipt receipt;
+    memfile_proof *proof;
+    memfile_proof_info info;
+    memfile_error e;
+    memfile *mf;
+    const char *text;
+    size_t length;
+    assert_int_equal(memfile_key_generate(MEMFILE_RECIPIENT, &recipient, NULL), MEMFILE_OK);
+    memfile_key_public(recipient, public_text);
+    o.signer = key(0);
+    o.seal_for.recipients = names;
+    o.seal_for.recipient_count = 1;
+    o.unlock.identity = v.unlock.identity = c.unlock.identity = recipient;
+    v.signer = take_signer;
+    v.finding = take_finding;
+    v.context = &t;
+    unlink(path);
+    if (memfile_open(path, MEMFILE_CREATE, &o, &mf, &e) != MEMFILE_OK)
+        fail_msg("create: %s", e.message);
+    for (int i = 0; i < 3; i++) {
+        put_text(mf, i == 1 ? "b" : NULL, "Tea, not coffee.");
+        commit_ok(mf);
+    }
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(memfile_receipt_take(mf, &receipt), MEMFILE_OK);
+        if (memfile_prove(mf, "b", 1, MEMFILE_NEWEST, &text, &length) != MEMFILE_OK)
+            fail_msg("prove: %s", memfile_last_error(mf)->message);
+        assert_int_equal(memfile_proof_check(text, length, &proof, NULL), MEMFILE_OK);
+        memfile_proof_get_info(proof, &info, sizeof info);
+        assert_int_equal(info.commit, 2);
+        assert_int_equal(info.signature_count, 1);
+        assert_memory_equal(info.history_digest, receipt.history_digest, 32);
+        memfile_proof_free(proof);
+        memfile_close(mf);
+        v.wanted_commit = receipt.commit;
+        memset(&t, 0, sizeof t);
+        if (memfile_verify(path, &v, &r, &e) != MEMFILE_OK)
+            fail_msg("verify: %s", e.message);
+        assert_int_equal(r.signatures, 4);
+        assert_signer(&t, 0, key(0), 4, 3, 3, 1);
+        assert_int_equal(memfile_receipt_compare(&receipt, &r), MEMFILE_RECEIPT_EXACT);
+        /* from outside nothing is known of either */
+        memfile_verify_options outside = v;
+        outside.unlock.identity = NULL;
+        outside.without_key = 1;
+        memset(&t, 0, sizeof t);
+        assert_int_equal(memfile_verify(path, &outside, &r, &e), MEMFILE_OK);
+        assert_int_equal(r.signatures, 0);
+        assert_int_equal(t.count, 0);
+        assert_int_equal(memfile_receipt_compare(&receipt, &r), MEMFILE_RECEIPT_UNKNOWN);
+        memfile_options blind = MEMFILE_OPTIONS_INIT;
+        blind.without_key = 1;
+        assert_int_equal(memfile_open(path, MEMFILE_READ, &blind, &mf, &e), MEMFILE_OK);
+        assert_int_equal(memfile_receipt_take(mf, &receipt), MEMFILE_E_KEY);
+        assert_int_equal(memfile_prove(mf, "b", 1, MEMFILE_NEWEST, &text, &length), MEMFILE_E_KEY);
+        memfile_close(mf);
+        if (round == 0 && memfile_compact(path, &c, NULL, &e) != MEMFILE_OK)
+            fail_msg("compact: %s", e.message);
+        assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, &e), MEMFILE_OK);
+    }
+    memfile_close(mf);
+    size_t size;
+    uint8_t *bytes = read_file(path, &size);
+    for (size_t i = 0; i + 32 <= size; i++) /* who signed is sealed, too */
+        assert_memory_not_equal(bytes + i, mf_key_public(key(0)), 32);
+    free(bytes);
+    memfile_key_free(recipient);
+}
+
 static void test_a_signature_is_for_one_memory_one_digest_one_number(void **state)
 {
     (void)state;
@@ -373,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_a_signature_that_is_not_right_stops_compaction_and_is_dropped_by_recovery),
         cmocka_unit_test(test_recovery_keeps_signatures_up_to_the_first_loss),
         cmocka_unit_test(test_a_folded_signature_that_is_not_right_is_found),
+        cmocka_unit_test(test_a_sealed_file_is_signed_inside_the_seal),
         cmocka_unit_test(test_a_signature_is_for_one_memory_one_digest_one_number),
         cmocka_unit_test(test_a_key_that_does_not_sign_is_refused),
         cmocka_unit_test(test_more_signers_than_are_told_are_still_checked),

@@ -1,4 +1,5 @@
 """memfile-tool: keys, passphrases, signatures, receipts and proofs, as scripts and people use them."""
+import base64
 import fcntl
 import hashlib
 import json
@@ -9,13 +10,17 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import termios
 import time
 import unittest
 from pathlib import Path
 
-from test_tool import TOOL, run # takes TOOL from the command line
+from test_tool import ROOT, TOOL, run # takes both from the command line
+
+sys.path.append(str(ROOT / "scripts"))
+import ed25519  # noqa: E402
 
 
 def at_a_terminal(*args, answers, **more):
@@ -302,6 +307,43 @@ class Receipts(Folder):
         run("receipt", self.path("absent"), code=1)
 
 
+def blake(label, *parts):
+    return hashlib.blake2b(b"".join(parts), digest_size=32, person=label.ljust(16, b"\0")).digest()
+
+
+def climb(fanout, index, count, digest, path):
+    """SPEC 20.14: the root that a path leads to."""
+    while count > 1:
+        size = min(fanout, count - index // fanout * fanout)
+        others, path = path[:32 * (size - 1)], path[32 * (size - 1):]
+        at = 32 * (index % fanout)
+        digest = blake(b"memfile1.node", others[:at], digest, others[at:]) if size > 1 else digest
+        index, count = index // fanout, -(-count // fanout)
+    assert path == b""
+    return digest
+
+
+def uint(data, at):
+    low = data[at] & 31
+    return (low, at + 1) if low < 24 else (int.from_bytes(data[at + 1:at + 1 + (1 << low - 24)], "big"), at + 1 + (1 << low - 24))
+
+
+def body(data):
+    """Fields 1, 3 to 6 of a body (SPEC 8.6) without further pairs."""
+    fields, at, pairs = {}, 1, data[0] & 31
+    for _ in range(pairs):
+        key, major = data[at], data[at + 1] >> 5
+        number, at = uint(data, at + 1)
+        if major == 2 or major == 3:
+            fields[key], at = data[at:at + number], at + number
+        elif major == 4:
+            at += 34 * number
+        else:
+            fields[key] = number
+    assert at == len(data)
+    return fields
+
+
 class Proofs(Folder):
     """An entry is part of a history, without the file."""
     def setUp(self):
@@ -332,6 +374,26 @@ class Proofs(Folder):
                           result["author"], result["newest_commit"], result["signers"]),
                          (True, True, {"id": "17", "text": "entry 17"}, 1, 17, 40, "Ann", 2, [self.public]))
         self.assertEqual(receipt.split()[4], result["history_digest"])
+
+    def test_proofs_hold_by_the_specification_too(self):
+        for i in range(40):
+            run("put", self.file, f"more {i}", "--id", f"m{i}", "--sign-with", self.key)
+        for name in ["0", "15", "16", "39", "last", "m0", "m7", "m38", "m39"]:
+            with open(self.prove(name), "rb") as f:
+                p = json.loads(f.read())
+            get = lambda member: base64.b64decode(p[member], validate=True)
+            commit, head = body(get("commit")), body(get("newest" if "newest" in p else "commit"))
+            leaf = blake(b"memfile1.leaf", bytes.fromhex(p["salt"]), get("core"))
+            self.assertEqual(climb(16, p["index"], commit[3], leaf, get("entries_path")), commit[4])
+            if "newest" in p:
+                self.assertEqual(climb(2, commit[5], head[5], blake(b"memfile1.commit", get("commit")), get("log_path")), head[6])
+            digest = blake(b"memfile1.commit", get("newest" if "newest" in p else "commit"))
+            self.assertEqual((digest.hex(), commit[1]), (p["history_digest"], head[1]))
+            self.assertEqual(digest.hex(), run("receipt", self.file).stdout.decode().split()[4])
+            signature = get("signatures")
+            self.assertTrue(ed25519.valid(signature[32:], signature[:32], b"memfile1.signature" + head[1] + digest
+                                          + head[5].to_bytes(8, "little")))
+            self.assertIn(name.encode(), get("core"))
 
     def test_a_proof_must_hang_by_what_is_trusted(self):
         other = run("keygen", "--sign", self.path("other")).stdout.decode().strip()

@@ -85,8 +85,11 @@ int memfile_receipt_take(memfile *mf, memfile_receipt *out)
     bool found = true;
     memset(out, 0, sizeof *out);
     mf_handle_let_go(mf);
-    int rc = s->footer.history_count > 0 ? folded_genesis(mf, s->footer.history_offset, out->genesis_digest)
-                                         : first_genesis(mf, out->genesis_digest, &found);
+    int rc = mf_handle_inside(mf);
+    if (rc != MEMFILE_OK)
+        return rc;
+    rc = s->footer.history_count > 0 ? folded_genesis(mf, s->footer.history_offset, out->genesis_digest)
+                                     : first_genesis(mf, out->genesis_digest, &found);
     if (rc == MEMFILE_OK && !found)
         rc = memfile_log(mf, logged_genesis, out->genesis_digest);
     if (rc != MEMFILE_OK) {
