@@ -43,7 +43,7 @@ static void show_signers(const state *s, const memfile_verify_result *r)
 {
     for (size_t i = 0; i < s->count; i++) {
         const memfile_signer *g = &s->signers[i];
-        uint64_t newer = r->commits - 1 - g->signed_through;
+        uint64_t newer = r->newest_commit - g->signed_through;
         printf("signed through commit %llu, ", (unsigned long long)g->signed_through);
         if (g->covers_newest)
             printf("the newest, ");
@@ -64,7 +64,7 @@ static bool is_trusted(const char *path, const state *s, const memfile_verify_re
     if (furthest && furthest->covers_newest)
         return true;
     usage_error("%s: the newest commit, %llu, is not covered by a signer that you trust", path,
-                (unsigned long long)(r->commits - 1));
+                (unsigned long long)r->newest_commit);
     if (furthest)
         hint("what stands up to commit %llu is: the first %llu %s", (unsigned long long)furthest->signed_through,
              (unsigned long long)furthest->entries, plural(furthest->entries, "entry", "entries"));
@@ -146,6 +146,8 @@ int run_verify(args *a)
     options.without_key = arg_flag(a, "without-key");
     if (options.quick && (trust_asked() || trust_receipt()))
         return usage_error("verify: --quick computes no digest and looks at no signature; leave it out");
+    if (arg_flag(a, "without-key") && (trust_asked() || trust_receipt()))
+        return usage_error("verify: without a key no digest is computed and no signature seen; leave --without-key out");
     if (trust_receipt())
         options.wanted_commit = trust_receipt()->commit;
     options.finding = findings_show;

@@ -395,6 +395,21 @@ class Proofs(Folder):
                                           + head[5].to_bytes(8, "little")))
             self.assertIn(name.encode(), get("core"))
 
+    def test_sealed_files_too(self):
+        sealed, identity = self.path("s.memfile"), self.path("identity")
+        recipient = run("keygen", identity).stdout.decode().strip()
+        run("init", sealed, "--recipient", recipient, "--sign-with", self.key)
+        run("put", sealed, "Tea.", "--id", "t", "--identity", identity, "--sign-with", self.key)
+        receipt = run("receipt", sealed, "--identity", identity).stdout.decode()
+        run("verify", sealed, "--identity", identity, "--receipt", receipt, "--signer", self.public)
+        with open(self.path("p"), "wb") as f:
+            f.write(run("prove", sealed, "t", "--identity", identity).stdout)
+        run("verify-proof", self.path("p"), "--receipt", receipt, "--signer", self.public)
+        run("receipt", sealed, code=5)
+        run("prove", sealed, "t", code=5)
+        for option, value in (("--receipt", receipt), ("--signer", self.public)):
+            self.assertIn(b"without a key", run("verify", sealed, "--without-key", option, value, code=2).stderr)
+
     def test_a_proof_must_hang_by_what_is_trusted(self):
         other = run("keygen", "--sign", self.path("other")).stdout.decode().strip()
         early = run("receipt", self.file).stdout.decode()
