@@ -191,6 +191,45 @@ static void a_slot_of_another_file_or_epoch_does_not_serve(void **state)
     unmake(&other);
 }
 
+static void an_open_seal_takes_no_keys_that_do_not_go_on(void **state)
+{
+    (void)state;
+    made m, forged;
+    mf_secret *s;
+    mf_keys k;
+    mf_slots slots;
+    memfile_error e;
+    make(&m, 1, 1);
+    make(&forged, 1, 2); /* same header; keys of its own */
+    forged.random = 99;
+    mf_seal_clear(&forged.seal);
+    mf_slots to = slots_for(1);
+    uint8_t digest[32] = {7};
+    for (int i = 0; i < 2; i++) {
+        mf_buffer_clear(&forged.head);
+        assert_int_equal(mf_keys_make(&forged.head, &to, NULL, forged.header, i ? digest : NULL, &forged.seal, &e), MEMFILE_OK);
+    }
+    assert_int_equal(mf_secret_of_identity(&mf_mem_default, identities[0], &s, NULL), MEMFILE_OK);
+    assert_int_equal(mf_keys_decode(&k, mf_slice_of(forged.head.data, forged.head.length), 80, &e), MEMFILE_OK);
+    uint8_t before[32];
+    memcpy(before, mf_seal_data_key(&m.seal, 1), 32);
+    assert_int_equal(mf_keys_open(&k, s, m.header, 80, &m.seal, &slots, &e), MEMFILE_E_KEY);
+    assert_int_equal(m.seal.epoch, 1);
+    assert_memory_equal(mf_seal_data_key(&m.seal, 1), before, 32);
+    /* what goes on is taken */
+    mf_buffer_clear(&m.head);
+    mf_seal reader = {.sealed = true};
+    assert_int_equal(mf_seal_copy(&reader, &m.seal, &e), MEMFILE_OK);
+    assert_int_equal(mf_keys_make(&m.head, &to, NULL, m.header, digest, &m.seal, &e), MEMFILE_OK);
+    assert_int_equal(mf_keys_decode(&k, mf_slice_of(m.head.data, m.head.length), 80, &e), MEMFILE_OK);
+    assert_int_equal(mf_keys_open(&k, s, m.header, 80, &reader, &slots, &e), MEMFILE_OK);
+    assert_int_equal(reader.epoch, 2);
+    mf_seal_clear(&reader);
+    mf_secret_free(s);
+    unmake(&m);
+    unmake(&forged);
+}
+
 static void epochs_have_an_end(void **state)
 {
     (void)state;
@@ -214,6 +253,7 @@ int main(void)
         cmocka_unit_test(every_bit_of_them_counts),
         cmocka_unit_test(costs_over_the_limit_are_not_run),
         cmocka_unit_test(a_slot_of_another_file_or_epoch_does_not_serve),
+        cmocka_unit_test(an_open_seal_takes_no_keys_that_do_not_go_on),
         cmocka_unit_test(epochs_have_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,6 +250,18 @@ static bool open_rest(const mf_keys *k, uint8_t *keys, mf_slots *slots)
     return opens;
 }
 
+/* Are the data keys that the seal has of this incarnation among them? Who has only a public key can make new slots,
+ * and does not know those. */
+static bool goes_on(const mf_seal *seal, const mf_keys *k, const uint8_t *keys)
+{
+    bool same = true;
+    if (seal->epoch == 0 || memcmp(seal->incarnation_id, k->header + 32, 16) != 0)
+        return true;
+    for (uint32_t i = 1; i <= seal->epoch && i <= k->epoch; i++)
+        same &= sodium_memcmp(keys + (size_t)(i - 1) * 32, mf_seal_data_key(seal, i), 32) == 0;
+    return same;
+}
+
 int mf_keys_open(const mf_keys *k, mf_secret *s, const uint8_t header[MF_HEADER_LENGTH], uint64_t offset, mf_seal *seal,
                  mf_slots *slots, memfile_error *err)
 {
@@ -262,7 +274,7 @@ int mf_keys_open(const mf_keys *k, mf_secret *s, const uint8_t header[MF_HEADER_
     int rc = memcmp(k->header, header, MF_HEADER_LENGTH) != 0 ? MEMFILE_DONE : open_slots(k, s, incarnation_id, newest, err);
     if (rc == MEMFILE_OK) {
         bind(bound, newest, MF_SUBKEY_COMMIT, incarnation_id, k->epoch, k->committed);
-        if (sodium_memcmp(bound, k->commitment, 32) != 0 || !open_rest(k, keys, slots))
+        if (sodium_memcmp(bound, k->commitment, 32) != 0 || !open_rest(k, keys, slots) || !goes_on(seal, k, keys))
             rc = MEMFILE_DONE;
     }
     if (rc == MEMFILE_DONE)

@@ -32,7 +32,7 @@ typedef struct mf_keys {
 int mf_keys_decode(mf_keys *keys, mf_slice head, uint64_t offset, memfile_error *err);
 
 /* Opens a slot and takes all data keys into the seal, and whom they are for into *slots. header: the file's
- * 80 bytes. KEY if it does not open, whatever the reason. */
+ * 80 bytes. KEY if it does not open, whatever the reason; also if it does not hold the data keys that the seal has. */
 int mf_keys_open(const mf_keys *keys, mf_secret *secret, const uint8_t header[MF_HEADER_LENGTH], uint64_t offset,
                  mf_seal *seal, mf_slots *slots, memfile_error *err);
 
