@@ -1,6 +1,4 @@
 /* compact: the file anew, as small as it gets. */
-#include <stdlib.h>
-
 #include "tool.h"
 
 static void say_sizes(uint64_t before, uint64_t after)
@@ -14,12 +12,13 @@ static void say_sizes(uint64_t before, uint64_t after)
 }
 
 typedef struct talk {
-    FILE *dangling;
+    const char *open; /* what stands before the list, as JSON; NULL: in words, on stderr */
     uint64_t told;
 } talk;
 
-static void dangling_json(FILE *out, const memfile_dangling *d)
+static void dangling_json(const memfile_dangling *d)
 {
+    FILE *out = stdout;
     fprintf(out, "{\"entry\":%llu,\"id\":", (unsigned long long)d->entry);
     print_json_string(out, d->id, d->id_length);
     fputs(",\"rel\":", out);
@@ -35,10 +34,9 @@ static void dangling_json(FILE *out, const memfile_dangling *d)
 static void tell_dangling(void *context, const memfile_dangling *d)
 {
     talk *t = (talk *)context;
-    if (t->dangling) {
-        if (t->told++)
-            fputc(',', t->dangling);
-        dangling_json(t->dangling, d);
+    if (t->open) {
+        fputs(t->told++ ? "," : t->open, stdout);
+        dangling_json(d);
         return;
     }
     progress_clear();
@@ -65,12 +63,12 @@ static void show(void *context, uint64_t done, uint64_t total)
     progress_show((void *)"compacting", done, total);
 }
 
-int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, FILE *dangling,
+int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, const char *open,
                memfile_compact_result *result)
 {
     memfile_compact_options options = MEMFILE_COMPACT_OPTIONS_INIT;
     memfile_error error;
-    talk t = {dangling, 0};
+    talk t = {open, 0};
     options.output = output;
     options.unlock = secret_unlock();
     options.threads = write->threads;
@@ -82,7 +80,11 @@ int compact_at(const char *path, const char *output, const memfile_options *writ
     options.context = &t;
     int rc = memfile_compact(path, &options, result, &error);
     progress_clear();
-    return rc == MEMFILE_OK ? EXIT_DONE : report_path(path, output, &error);
+    if (rc != MEMFILE_OK)
+        return report_path(path, output, &error);
+    if (open)
+        printf("%s]", t.told ? "" : open);
+    return EXIT_DONE;
 }
 
 int run_compact(args *a)
@@ -90,27 +92,23 @@ int run_compact(args *a)
     memfile_compact_result r;
     memfile_options write = MEMFILE_OPTIONS_INIT;
     uint64_t level = 0;
-    char *text = NULL;
-    size_t length = 0;
     write.threads = 2;
     if (!write_options(a, &write) || !arg_number(a, "level", 1, 19, &level))
         return EXIT_USAGE;
-    FILE *dangling = arg_flag(a, "json") ? open_memstream(&text, &length) : NULL;
-    int code = compact_at(a->positional[0], arg_value(a, "output"), &write, (uint32_t)level, dangling, &r);
-    if (dangling)
-        fclose(dangling);
-    if (code == EXIT_DONE && arg_flag(a, "json")) {
-        printf("{\"bytes_before\":%llu,\"bytes_after\":%llu,\"entries\":%llu,\"commits\":%llu,\"history_digest\":\"",
+    bool json = arg_flag(a, "json");
+    int code = compact_at(a->positional[0], arg_value(a, "output"), &write, (uint32_t)level,
+                          json ? "{\"dangling\":[" : NULL, &r);
+    if (code == EXIT_DONE && json) {
+        printf(",\"bytes_before\":%llu,\"bytes_after\":%llu,\"entries\":%llu,\"commits\":%llu,\"history_digest\":\"",
                (unsigned long long)r.bytes_before, (unsigned long long)r.bytes_after, (unsigned long long)r.entries,
                (unsigned long long)r.commits);
         print_hex(stdout, r.history_digest, 32);
-        printf("\",\"erased\":%llu,\"dangling\":[%s]}\n", (unsigned long long)r.erased, text ? text : "");
+        printf("\",\"erased\":%llu}\n", (unsigned long long)r.erased);
     } else if (code == EXIT_DONE) {
         if (r.erased)
             fprintf(stderr, "%llu forgotten %s erased\n", (unsigned long long)r.erased,
                     plural(r.erased, "entry is", "entries are"));
         say_sizes(r.bytes_before, r.bytes_after);
     }
-    free(text);
     return code == EXIT_DONE ? finish_output(code) : code;
 }

@@ -1,13 +1,9 @@
 /* forget: memories that are in no read any more, and after compaction nowhere. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "tool.h"
 
 typedef struct state {
     bool json, dry_run;
     uint64_t told;
-    FILE *lines; /* JSON objects, with commas between */
 } state;
 
 static const char *const outcomes[] = {"forgotten", "kept_action", "kept_pinned", "kept_forgets", "not_found"};
@@ -19,9 +15,9 @@ static void tell(void *context, const memfile_forget_item *item)
 {
     state *s = (state *)context;
     if (s->json) {
-        fputs(s->told++ ? ",{\"id\":" : "{\"id\":", s->lines);
-        print_json_string(s->lines, item->id, item->id_length);
-        fprintf(s->lines, ",\"outcome\":\"%s\",\"versions\":%llu}", outcomes[item->outcome],
+        fputs(s->told++ ? ",{\"id\":" : "{\"items\":[{\"id\":", stdout);
+        print_json_string(stdout, item->id, item->id_length);
+        fprintf(stdout, ",\"outcome\":\"%s\",\"versions\":%llu}", outcomes[item->outcome],
                 (unsigned long long)item->versions);
         return;
     }
@@ -87,37 +83,43 @@ static int forget(args *a, memfile *mf, const memfile_selection *selection, stat
     return rc < 0 ? report(a->positional[0], memfile_last_error(mf)) : r->memories ? EXIT_DONE : EXIT_NOTHING;
 }
 
-static void print_report(const state *s, const memfile_forget_result *r, const memfile_commit_result *commit,
-                         const memfile_compact_result *compacted, const char *items, const char *dangling)
+static void print_report(const state *s, const memfile_forget_result *r, const memfile_commit_result *commit)
 {
-    printf("{\"dry_run\":%s,\"memories\":%llu,\"entries\":%llu,\"commit\":", s->dry_run ? "true" : "false",
-           (unsigned long long)r->memories, (unsigned long long)r->entries);
+    printf("%s],\"dry_run\":%s,\"memories\":%llu,\"entries\":%llu,\"commit\":", s->told ? "" : "{\"items\":[",
+           s->dry_run ? "true" : "false", (unsigned long long)r->memories, (unsigned long long)r->entries);
     if (r->made)
         printf("%llu", (unsigned long long)commit->number);
     else
         fputs("null", stdout);
-    printf(",\"items\":[%s]", items);
-    if (compacted)
-        printf(",\"erased\":%llu,\"bytes_before\":%llu,\"bytes_after\":%llu,\"dangling\":[%s]",
-               (unsigned long long)compacted->erased, (unsigned long long)compacted->bytes_before,
-               (unsigned long long)compacted->bytes_after, dangling);
-    puts("}");
+}
+
+/* Compacts, and says what came of it. */
+static int erase(const char *path, const memfile_options *write, bool json)
+{
+    memfile_compact_result r;
+    int code = compact_at(path, NULL, write, 0, json ? ",\"dangling\":[" : NULL, &r);
+    if (code == EXIT_DONE && json)
+        printf(",\"erased\":%llu,\"bytes_before\":%llu,\"bytes_after\":%llu", (unsigned long long)r.erased,
+               (unsigned long long)r.bytes_before, (unsigned long long)r.bytes_after);
+    else if (code == EXIT_DONE)
+        fprintf(stderr, "%llu %s erased; %llu bytes are now %llu\n", (unsigned long long)r.erased,
+                plural(r.erased, "entry is", "entries are"), (unsigned long long)r.bytes_before,
+                (unsigned long long)r.bytes_after);
+    return code;
 }
 
 int run_forget(args *a)
 {
     const char *path = a->positional[0], *names[32];
-    char storage[8192], *items = NULL, *dangling = NULL;
-    size_t items_length, dangling_length;
+    char storage[8192];
     memfile_selection selection = MEMFILE_SELECTION_INIT;
     memfile_filter filter = MEMFILE_FILTER_INIT;
     memfile_options write = MEMFILE_OPTIONS_INIT;
     memfile_forget_result r;
     memfile_commit_result commit = {0, 0, {0}};
-    memfile_compact_result compacted;
     memfile *mf;
     bool filtered, now = arg_flag(a, "now") && !arg_flag(a, "dry-run");
-    state s = {arg_flag(a, "json"), arg_flag(a, "dry-run"), 0, NULL};
+    state s = {arg_flag(a, "json"), arg_flag(a, "dry-run"), 0};
     write.threads = 2;
     if (!write_options(a, &write) || !take_filter(a, &filter, names, storage, sizeof storage, &filtered))
         return EXIT_USAGE;
@@ -129,28 +131,17 @@ int run_forget(args *a)
     int code = open_memfile(path, MEMFILE_WRITE, &write, &mf);
     if (code != EXIT_DONE)
         return code;
-    s.lines = open_memstream(&items, &items_length);
-    FILE *references = open_memstream(&dangling, &dangling_length);
-    code = s.lines && references ? forget(a, mf, &selection, &s, &r, &commit) : EXIT_SYSTEM;
+    code = forget(a, mf, &selection, &s, &r, &commit);
     memfile_close(mf);
-    bool forgot = code == EXIT_DONE;
-    if (forgot && !s.json)
-        say(a, &r, s.dry_run, now);
-    else if (code == EXIT_NOTHING && !s.json)
-        say(a, &r, true, now);
-    if (forgot && now)
-        code = compact_at(path, NULL, &write, 0, s.json ? references : NULL, &compacted);
-    if (s.lines)
-        fclose(s.lines);
-    if (references)
-        fclose(references);
-    if (s.json && (code == EXIT_DONE || code == EXIT_NOTHING))
-        print_report(&s, &r, &commit, forgot && now ? &compacted : NULL, items ? items : "", dangling ? dangling : "");
-    else if (forgot && now && code == EXIT_DONE)
-        fprintf(stderr, "%llu %s erased; %llu bytes are now %llu\n", (unsigned long long)compacted.erased,
-                plural(compacted.erased, "entry is", "entries are"), (unsigned long long)compacted.bytes_before,
-                (unsigned long long)compacted.bytes_after);
-    free(items);
-    free(dangling);
-    return code == EXIT_DONE || code == EXIT_NOTHING ? finish_output(code) : code;
+    if (code != EXIT_DONE && code != EXIT_NOTHING)
+        return code;
+    if (s.json)
+        print_report(&s, &r, &commit);
+    else
+        say(a, &r, s.dry_run || code == EXIT_NOTHING, now);
+    if (code == EXIT_DONE && now)
+        code = erase(path, &write, s.json);
+    if (s.json)
+        puts("}");
+    return finish_output(code);
 }

@@ -216,9 +216,9 @@ const char *last_part(const char *path);
 #define SANDBOX_CALLS 2u /* seccomp */
 unsigned sandbox_for_reading(const char *path);
 
-/* cmd_compact.c: compacts; level 0: the default. References to what is erased go to `dangling` as JSON objects
- * with commas between; NULL: they are said on stderr. EXIT_DONE, or what went wrong, said. */
-int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, FILE *dangling,
+/* cmd_compact.c: compacts; level 0: the default. References to what is erased are printed as JSON objects between
+ * `open` and a bracket; NULL: they are said on stderr. EXIT_DONE, or what went wrong, said. */
+int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, const char *open,
                memfile_compact_result *result);
 
 /* findings.c: the context of a finding callback */
