@@ -7,19 +7,20 @@ static void show_json(const memfile_info *i)
     print_hex(stdout, i->memory_id, 16);
     printf("\",\"incarnation_id\":\"");
     print_hex(stdout, i->incarnation_id, 16);
-    printf("\",\"history_digest\":\"");
-    print_hex(stdout, i->history_digest, 32);
-    printf("\",\"entries\":%llu,\"superseded\":%llu,\"commits\":%llu,\"contents\":%llu,\"file_bytes\":%llu,"
-           "\"committed_bytes\":%llu,\"unfinished_bytes\":%llu,\"damaged\":%s,\"index_bytes\":%llu,\"index_runs\":%llu,"
-           "\"dictionaries\":%llu,\"sealed\":%s,\"forgotten\":%llu,\"last_commit\":\"",
-           (unsigned long long)i->entries, (unsigned long long)i->superseded, (unsigned long long)i->commits,
-           (unsigned long long)i->objects, (unsigned long long)i->file_bytes, (unsigned long long)i->committed_bytes,
-           (unsigned long long)i->unfinished_bytes, i->unfinished_is_damage ? "true" : "false",
-           (unsigned long long)i->index_bytes, (unsigned long long)i->runs, (unsigned long long)i->dictionaries,
-           i->sealed ? "true" : "false", (unsigned long long)i->forgotten);
-    if (!i->outside)
+    printf("\",\"file_bytes\":%llu,\"committed_bytes\":%llu,\"unfinished_bytes\":%llu,\"damaged\":%s,\"sealed\":%s",
+           (unsigned long long)i->file_bytes, (unsigned long long)i->committed_bytes,
+           (unsigned long long)i->unfinished_bytes, i->unfinished_is_damage ? "true" : "false", i->sealed ? "true" : "false");
+    if (!i->outside) {
+        printf(",\"history_digest\":\"");
+        print_hex(stdout, i->history_digest, 32);
+        printf("\",\"entries\":%llu,\"superseded\":%llu,\"forgotten\":%llu,\"commits\":%llu,\"contents\":%llu,"
+               "\"index_bytes\":%llu,\"index_runs\":%llu,\"dictionaries\":%llu,\"last_commit\":\"",
+               (unsigned long long)i->entries, (unsigned long long)i->superseded, (unsigned long long)i->forgotten,
+               (unsigned long long)i->commits, (unsigned long long)i->objects, (unsigned long long)i->index_bytes,
+               (unsigned long long)i->runs, (unsigned long long)i->dictionaries);
         print_time_us(stdout, i->last_commit_us);
-    putchar('"');
+        putchar('"');
+    }
     if (i->sealed)
         printf(",\"opened\":%s,\"keys\":%u,\"recipients\":%u,\"passes\":%u,\"memory_kib\":%u,\"padded\":%s",
                i->outside ? "false" : "true", i->epoch, i->recipients, i->passes, i->memory_kib, i->padded ? "true" : "false");
