@@ -26,9 +26,9 @@ static void *take(parser *p, size_t count, size_t size)
 /* lengths to running sums; NULL when damaged */
 static uint32_t *sums(parser *p, const mf_ints *lengths, uint64_t limit)
 {
-    uint32_t *end = (uint32_t *)take(p, (size_t)lengths->count + 1, sizeof *end);
+    uint32_t *end = p->c.failed ? NULL : (uint32_t *)take(p, (size_t)lengths->count + 1, sizeof *end);
     uint64_t sum = 0;
-    if (!end)
+    if (!end) /* lengths that were cut short are fewer than were asked for */
         return NULL;
     for (uint32_t i = 0; i < lengths->count; i++) {
         uint64_t v = mf_ints_at(lengths, i);
