@@ -4,6 +4,30 @@
 #include "handle.h"
 #include "leaves.h"
 
+/* Not NULL: the files of a test are sealed under it. */
+static const char *sealed_by;
+
+static memfile_unlock unlock_here(void)
+{
+    memfile_unlock u = {sealed_by, sealed_by ? strlen(sealed_by) : 0, NULL};
+    return u;
+}
+
+static memfile *open_here(const char *path, memfile_mode mode)
+{
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile *mf;
+    memfile_error e;
+    o.unlock = unlock_here();
+    if (mode == MEMFILE_CREATE) {
+        unlink(path);
+        o.seal_for = (memfile_seal_for){o.unlock.passphrase, o.unlock.passphrase_length, 1, 8, NULL, 0, 0};
+    }
+    if (memfile_open(path, mode, &o, &mf, &e) != MEMFILE_OK)
+        fail_msg("open: %s", e.message);
+    return mf;
+}
+
 static int forget_ids(memfile *mf, const char *const *ids, size_t count, const memfile_forget_options *o,
                       memfile_forget_result *r)
 {
@@ -40,7 +64,9 @@ static void put_ok(memfile *mf, const char *json)
 static void compact_ok(const char *path, memfile_compact_result *r)
 {
     memfile_error e;
-    if (memfile_compact(path, NULL, r, &e) != MEMFILE_OK)
+    memfile_compact_options o = MEMFILE_COMPACT_OPTIONS_INIT;
+    o.unlock = unlock_here();
+    if (memfile_compact(path, &o, r, &e) != MEMFILE_OK)
         fail_msg("compact: %s", e.message);
 }
 
@@ -48,7 +74,9 @@ static void verify_ok(const char *path)
 {
     memfile_verify_result r;
     memfile_error e;
-    if (memfile_verify(path, NULL, &r, &e) != MEMFILE_OK)
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    o.unlock = unlock_here();
+    if (memfile_verify(path, &o, &r, &e) != MEMFILE_OK)
         fail_msg("verify: %s", e.message);
 }
 
@@ -508,13 +536,17 @@ static uint8_t *decoded(const char *path, size_t *length)
     size_t file_length, room = 64u << 20, at = 0, count;
     static mf_segment s[20000];
     uint8_t *file = read_file(path, &file_length), *out = (uint8_t *)malloc(room);
-    memfile *mf = open_file(path, MEMFILE_READ);
+    memfile *mf = open_here(path, MEMFILE_READ);
     memfile_error e;
     count = segments_of(file, file_length, s, 20000);
     for (size_t i = 0; i < count; i++) {
         mf_slice head, stored;
         const mf_dictionary *d = NULL;
-        assert_int_equal(mf_segment_split(&s[i], file + s[i].offset, &head, &stored, &e), MEMFILE_OK);
+        uint8_t *raw = file + s[i].offset;
+        const uint8_t *opened;
+        assert_true(!sealed_by || s[i].type == MF_TYPE_SEALED || s[i].type == MF_TYPE_KEYS);
+        assert_int_equal(mf_segment_open(&mf->store.seal, &s[i], raw, raw, &opened, &e), MEMFILE_OK);
+        assert_int_equal(mf_segment_split(&s[i], opened, &head, &stored, &e), MEMFILE_OK);
         memcpy(out + at, head.data, head.length);
         at += head.length;
         if (s[i].codec == MF_CODEC_ZSTD_DICTIONARY)
@@ -590,7 +622,7 @@ static void check_nothing_is_left(const char *path, const world *w)
 /* The hashes in the index are those of survivors. */
 static void check_index(const char *path, const world *w)
 {
-    memfile *mf = open_file(path, MEMFILE_READ);
+    memfile *mf = open_here(path, MEMFILE_READ);
     mf_store *st = &mf->store;
     memfile_error e;
     for (int i = 0; i < w->count; i++) {
@@ -629,10 +661,11 @@ static void nothing_of_what_was_forgotten_is_left(void **state)
     static world w;
     static uint64_t number[MADE_MAX];
     for (uint64_t seed = 1; seed <= 12; seed++) {
+        sealed_by = seed % 3 == 0 ? "open" : NULL; /* every seal is opened to look for what should be gone */
         const char *path = temp_path("property");
         memset(&w, 0, sizeof w);
         w.random = seed * 0x9e3779b97f4a7c15u;
-        memfile *mf = create_file(path);
+        memfile *mf = open_here(path, MEMFILE_CREATE);
         memfile_info info;
         memfile_compact_result r;
         uint64_t commits = 0;
@@ -640,7 +673,7 @@ static void nothing_of_what_was_forgotten_is_left(void **state)
             for (int batch = 0; batch < 12; batch++) {
                 if (next_random(&w.random) % 4 == 0) { /* another tree of salts */
                     memfile_close(mf);
-                    mf = open_file(path, MEMFILE_WRITE);
+                    mf = open_here(path, MEMFILE_WRITE);
                 }
                 int n = 1 + (int)(next_random(&w.random) % (batch % 3 ? 3 : 20));
                 memfile_get_info(mf, &info, sizeof info);
@@ -679,7 +712,7 @@ static void nothing_of_what_was_forgotten_is_left(void **state)
             assert_memory_equal(r.history_digest, digest, 32);
             assert_int_equal(r.erased, info.forgotten);
             verify_ok(path);
-            mf = open_file(path, MEMFILE_WRITE);
+            mf = open_here(path, MEMFILE_WRITE);
             char *after = dump(mf, &w);
             assert_string_equal(before, after);
             free(before);
@@ -690,6 +723,7 @@ static void nothing_of_what_was_forgotten_is_left(void **state)
         }
         memfile_close(mf);
     }
+    sealed_by = NULL;
 }
 
 /* ---- an attacker who guesses */
