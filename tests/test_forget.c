@@ -1098,6 +1098,48 @@ static void a_sealed_file_forgets_too(void **state)
     memfile_close(mf);
 }
 
+/* Each segment of folded commits damaged in turn, those that hold only salts too: no entry is lost for it. */
+static void damaged_salts_cost_no_entry(void **state)
+{
+    (void)state;
+    const char *path = temp_path("salts"), *damaged = temp_path("salts.damaged"), *out = temp_path("salts.out");
+    memfile *mf = create_file(path);
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    char json[100];
+    const int n = 120000;
+    for (int i = 0; i < n; i++) {
+        snprintf(json, sizeof json, "{\"id\":\"i%d\",\"text\":\"t\",\"kind\":\"%s\"}", i, i % 2 ? "log" : "note");
+        put_ok(mf, json);
+    }
+    commit_ok(mf);
+    f.kind = "log";
+    assert_int_equal(forget_where(mf, &f, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_close(mf);
+    compact_ok(path, NULL);
+    static mf_segment s[20000];
+    size_t length, histories = 0;
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, s, 20000);
+    for (size_t i = 0; i < count; i++) {
+        memfile_recover_result r;
+        memfile_error e;
+        if (s[i].type != MF_TYPE_HISTORY)
+            continue;
+        histories++;
+        bytes[s[i].offset + 64 + s[i].stored_length / 2] ^= 1;
+        write_file(damaged, bytes, length);
+        bytes[s[i].offset + 64 + s[i].stored_length / 2] ^= 1;
+        unlink(out);
+        assert_int_equal(memfile_recover(damaged, out, NULL, &r, &e), MEMFILE_E_DAMAGED);
+        assert_int_equal(r.damage.lost_entries, 0);
+        assert_true(r.entries >= (uint64_t)n / 2);
+        verify_ok(out);
+    }
+    assert_true(histories > 1);
+    free(bytes);
+}
+
 /* ---- memory that ends */
 
 typedef struct short_memory {
@@ -1213,6 +1255,7 @@ int main(void)
         cmocka_unit_test(damage_brings_nothing_back),
         cmocka_unit_test(what_is_recovered_has_erased_what_was_forgotten),
         cmocka_unit_test(a_sealed_file_forgets_too),
+        cmocka_unit_test(damaged_salts_cost_no_entry),
         cmocka_unit_test(memory_that_ends_leaves_all_or_nothing),
         cmocka_unit_test(unknown_segments_stay_unless_they_speak_of_what_is_forgotten),
     };

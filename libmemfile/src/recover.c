@@ -354,6 +354,7 @@ static int take_histories(recovery *c, const uint64_t *offsets, size_t count)
     uint64_t number, first = 0;
     int rc = MEMFILE_OK;
     mf_history_cursor_init(&cursor, &c->old);
+    cursor.passes_orphans = true;
     for (size_t i = 0; i < count && rc == MEMFILE_OK; i++)
         rc = mf_history_cursor_add(&cursor, offsets[i]) == MEMFILE_OK ? MEMFILE_OK : no_memory(c);
     while (rc == MEMFILE_OK && (rc = mf_history_cursor_next(&cursor, &row, &number, c->err)) == MEMFILE_OK) {

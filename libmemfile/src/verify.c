@@ -195,6 +195,8 @@ static int check_history(mf_verify *v, const mf_segment *s, mf_slice head)
     if (v->history_count > 0 && s->offset != v->history_end)
         mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
                        "the segments of folded commits do not stand one after the other");
+    if (v->history_count == 0 && history.row_count == 0 && v->damaged_at == 0)
+        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0, "salts of no commit before them");
     v->history_end = s->offset + mf_segment_total(s);
     if (mf_history_cursor_add(&v->salts, s->offset) != MEMFILE_OK ||
         mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
@@ -960,6 +962,7 @@ static int check_file(mf_verify *v, uint64_t *end)
     v->fold.body = v->listener ? v->listener->body : NULL;
     mf_history_cursor_init(&v->salts, &v->store);
     mf_history_cursor_init(&v->commits, &v->store);
+    v->salts.passes_orphans = v->commits.passes_orphans = true; /* told where their commits are missing */
     mf_system_random(&v->seed, sizeof v->seed);
     while (rc == MEMFILE_OK) {
         mf_walk_group g;

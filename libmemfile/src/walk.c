@@ -370,6 +370,8 @@ int mf_history_cursor_next(mf_history_cursor *c, mf_history_row **row, uint64_t 
         mf_arena_reset(&c->arena);
         uint64_t offset = c->offsets[c->next++];
         int rc = load_history(c, offset, &c->history, &c->raw, &c->arena, err);
+        if (rc == MEMFILE_OK && c->history.row_count == 0 && c->passes_orphans)
+            continue;
         if (rc == MEMFILE_OK && c->history.row_count == 0)
             rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the salts at offset %llu are of no commit before them",
                          (unsigned long long)offset);

@@ -44,6 +44,7 @@ int mf_walk_group_next(mf_walk *walk, mf_walk_group *group, memfile_error *err);
 
 typedef struct mf_history_cursor {
     mf_store *store;
+    bool passes_orphans; /* salts whose commits are lost are no error */
     uint64_t *offsets; /* of the HISTORY segments */
     size_t count, capacity, next;
     uint8_t *raw;
