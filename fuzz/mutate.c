@@ -48,13 +48,7 @@ static bool read_header(const uint8_t *raw, size_t left, mf_segment *s)
 {
     if (left < MF_SEGMENT_HEADER_LENGTH || !mf_segment_has_magic(raw))
         return false;
-    memset(s, 0, sizeof *s);
-    s->type = raw[4];
-    s->flags = raw[5];
-    s->codec = raw[6];
-    s->stored_length = mf_load32(raw + 8);
-    s->raw_length = mf_load32(raw + 12);
-    s->codec_parameter = mf_load32(raw + 44);
+    mf_segment_fields(s, raw);
     return s->stored_length <= MF_STORED_LENGTH_MAX && s->raw_length <= MF_RAW_LENGTH_MAX &&
            mf_segment_total(s) <= left;
 }

@@ -93,14 +93,8 @@ static bool segment_at(const repair *r, size_t at, mf_segment *s, size_t *total)
     const uint8_t *p = r->data + at;
     if (r->size - at < MF_SEGMENT_HEADER_LENGTH || !mf_segment_has_magic(p))
         return false;
-    memset(s, 0, sizeof *s);
-    s->type = p[4];
-    s->flags = p[5];
-    s->codec = p[6];
-    s->stored_length = mf_load32(p + 8);
-    s->raw_length = mf_load32(p + 12);
+    mf_segment_fields(s, p);
     s->offset = at;
-    s->codec_parameter = mf_load32(p + 44);
     *total = (size_t)mf_segment_total(s);
     return s->stored_length <= MF_STORED_LENGTH_MAX && s->raw_length <= MF_RAW_LENGTH_MAX && *total <= r->size - at;
 }

@@ -1,6 +1,7 @@
 /* crash: what a disk may hold when the power goes, state by state. tests/README.md.
  *
  *   crash [--states N] [--seed S] [--jobs J] [--scenario NAME] [--verbose]
+ *   (all whose names begin so: --scenario sealed)
  *   crash --replay ID [--dump FILE]
  *   crash --list
  *
@@ -50,6 +51,8 @@ typedef struct demand {
     bool exists, output_exists, output_may;
     uint64_t begun, acked, output_number;
     int replaced; /* the file is this one or a later one */
+    int rekeyed;  /* this one has at least so many keys: */
+    uint32_t epoch;
 } demand;
 
 typedef struct state_file {
@@ -198,6 +201,10 @@ static demand demand_at(const recording *r, size_t event)
             break;
         case MARK_REPLACED:
             d.replaced = (int)e->offset;
+            break;
+        case MARK_REKEYED:
+            d.rekeyed = (int)(e->offset >> 32);
+            d.epoch = (uint32_t)e->offset;
             break;
         case MARK_OUTPUT_BEGUN:
             d.output_may = true;
@@ -582,14 +589,36 @@ static bool check_open(const recording *r, const state *s, const state_file *f, 
     return true;
 }
 
+/* From outside a sealed file ends with the same commit. */
+static bool check_outside(const state_file *f, const memfile *mf, verdict *v)
+{
+    const mf_state *inside = &mf->store.committed;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile *out;
+    memfile_error e;
+    o.without_key = 1;
+    if (memfile_open_memory(f->bytes, f->length, &o, &out, &e) != MEMFILE_OK)
+        return wrong(v, "it does not open from outside: %s", e.message);
+    bool same = out->store.committed.end == inside->end && out->store.keys.epoch == mf->store.keys.epoch &&
+                out->store.committed.unfinished_is_damage == inside->unfinished_is_damage;
+    memfile_close(out);
+    return same || wrong(v, "it ends elsewhere from outside");
+}
+
 static bool check_file(const recording *r, const state *s, const state_file *f, uint64_t least, uint64_t most,
-                       verdict *v)
+                       uint32_t epoch, verdict *v)
 {
     memfile *mf;
     memfile_error e;
-    if (memfile_open_memory(f->bytes, f->length, NULL, &mf, &e) != MEMFILE_OK)
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    o.unlock = work_unlock(f->bytes, f->length);
+    if (memfile_open_memory(f->bytes, f->length, &o, &mf, &e) != MEMFILE_OK)
         return wrong(v, "it does not open: %s", e.message);
     bool ok = check_open(r, s, f, mf, least, most, v);
+    if (ok && mf->store.keys.epoch < epoch)
+        ok = wrong(v, "the newest key is number %u, and %u was acknowledged", mf->store.keys.epoch, epoch);
+    if (ok && o.unlock.identity)
+        ok = check_outside(f, mf, v);
     memfile_close(mf);
     return ok;
 }
@@ -602,14 +631,14 @@ static bool check(const recording *r, const state *s, const demand *d, verdict *
     if (s->of[OUTPUT].there || d->output_exists) {
         if (!s->of[OUTPUT].there || !d->output_may)
             return wrong(v, s->of[OUTPUT].there ? "an output is there before it was made" : "the output is gone");
-        if (!check_file(r, s, &s->of[OUTPUT], d->output_number, d->output_number, &output))
+        if (!check_file(r, s, &s->of[OUTPUT], d->output_number, d->output_number, 0, &output))
             return wrong(v, "output: %.500s", output.why);
     }
     if (!s->of[MAIN].there)
         return d->exists ? wrong(v, "the file is gone") : true;
     if (s->of[MAIN].file < d->replaced)
         return wrong(v, "the file from before the compaction is back");
-    return check_file(r, s, &s->of[MAIN], d->acked, d->begun, v);
+    return check_file(r, s, &s->of[MAIN], d->acked, d->begun, s->of[MAIN].file == d->rekeyed ? d->epoch : 0, v);
 }
 
 /* ---- going further with a state */
@@ -627,7 +656,9 @@ static bool verify_says(const char *path, verdict *v, bool clean)
 {
     memfile_verify_result result;
     memfile_error e;
-    int rc = memfile_verify(path, NULL, &result, &e);
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    o.unlock = work_unlock_path(path);
+    int rc = memfile_verify(path, &o, &result, &e);
     int expected = clean || v->unfinished == 0 ? MEMFILE_OK : v->damage ? MEMFILE_E_DAMAGED : MEMFILE_E_TRUNCATED;
     if (rc == expected && (rc == MEMFILE_E_DAMAGED || (result.lost_commits == 0 && result.lost_entries == 0)))
         return true;
@@ -748,6 +779,7 @@ static recording *record_after_loss(const recording *from, const disk_view *view
     recording *r = recording_new(id, from->depth + 1, from->tries / 4 + 1);
     r->from = from;
     r->garbage = may_look_damaged(from, s);
+    r->model.sealed = from->model.sealed;
     boot(&r->disk, s, true);
     if (s->of[MAIN].there) {
         disk_mark(&r->disk, MARK_CREATED, 0);
@@ -812,6 +844,7 @@ static recording *record_after_kill(const recording *from, size_t event, size_t 
     if (s.of[MAIN].there)
         keep_cut(r, from, event, s.of[MAIN].file);
     r->garbage = from->garbage;
+    r->model.sealed = from->model.sealed;
     r->start = r->disk.event_count;
     disk_mark(&r->disk, MARK_BEGUN, s.of[MAIN].there ? v.number : 0);
     go_on(r, s.of[MAIN].there, &v);
@@ -828,6 +861,7 @@ static void check_state(const recording *r, const disk_view *view, const demand 
     verdict v;
     char id[192];
     uint64_t key = mix(mix(build(r, view, variant, &s), d->acked * 2 + d->exists), d->begun * 2 + d->output_exists);
+    key = mix(key, d->epoch);
     sum.states++;
     sum.second += r->depth > 1;
     if (!seen_add(key))
@@ -918,7 +952,7 @@ static void run_rounds(unsigned job)
         uint64_t before = sum.recordings;
         for (size_t i = 0; i < crash_scenario_count && sum.states < options.states; i++) {
             const crash_scenario *scenario = &crash_scenarios[i];
-            if (options.only ? strcmp(options.only, scenario->name) != 0 : (round + i) % scenario->weight != 0)
+            if (options.only ? strncmp(options.only, scenario->name, strlen(options.only)) != 0 : (round + i) % scenario->weight != 0)
                 continue;
             uint64_t at = sum.states;
             recording *r = record_scenario(scenario, options.seed + round);
@@ -927,7 +961,7 @@ static void run_rounds(unsigned job)
             sum.by_scenario[i] += sum.states - at;
         }
         if (options.only && sum.recordings == before) {
-            printf("no scenario has the name '%s': see --list\n", options.only);
+            printf("no scenario's name begins with '%s': see --list\n", options.only);
             exit(2);
         }
     }
@@ -1031,7 +1065,7 @@ static bool replay(const char *whole, const char *path)
 static void list_scenarios(void)
 {
     for (size_t i = 0; i < crash_scenario_count; i++)
-        printf("%-11s %s\n", crash_scenarios[i].name, crash_scenarios[i].what);
+        printf("%-15s %s\n", crash_scenarios[i].name, crash_scenarios[i].what);
 }
 
 static void add(totals *to, const totals *from)
@@ -1082,7 +1116,7 @@ static int summary(double seconds)
            ull(sum.failures), seconds);
     if (options.verbose)
         for (size_t i = 0; i < crash_scenario_count; i++)
-            printf("  %-11s %llu\n", crash_scenarios[i].name, ull(sum.by_scenario[i]));
+            printf("  %-15s %llu\n", crash_scenarios[i].name, ull(sum.by_scenario[i]));
     return sum.failures == 0 ? 0 : 1;
 }
 

@@ -6,7 +6,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "checksum.h"
+#include "format.h"
+
+/* ---- keys */
+
+/* libsodium's own randomness, for sealed boxes: a state must come again by its id. */
+static uint64_t sodium_state;
+
+static uint32_t sodium_random(void)
+{
+    sodium_state = sodium_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(sodium_state >> 32);
+}
+
+static void sodium_fill(void *const out, const size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        ((uint8_t *)out)[i] = (uint8_t)sodium_random();
+}
+
+static const char *sodium_name(void)
+{
+    return "the same again";
+}
+
+static randombytes_implementation sodium_again = {sodium_name, sodium_random, NULL, NULL, sodium_fill, NULL};
+
+/* The first opens every sealed file; the other is given it now and then. */
+static memfile_key *identities[2];
+static char recipients[2][MEMFILE_PUBLIC_SIZE];
+
+static void need_keys(void)
+{
+    if (identities[0])
+        return;
+    randombytes_set_implementation(&sodium_again);
+    for (int i = 0; i < 2; i++) {
+        if (memfile_key_generate(MEMFILE_RECIPIENT, &identities[i], NULL) != MEMFILE_OK)
+            abort();
+        memfile_key_public(identities[i], recipients[i]);
+    }
+}
+
+memfile_unlock work_unlock(const uint8_t *bytes, size_t length)
+{
+    memfile_unlock u = {NULL, 0, NULL};
+    need_keys();
+    if (length >= MF_HEADER_LENGTH && bytes[14] == MF_SUITE_SEALED)
+        u.identity = identities[0];
+    return u;
+}
+
+memfile_unlock work_unlock_path(const char *path)
+{
+    int file = disk_find(&disk_current->names, path + 1);
+    return file < 0 ? work_unlock(NULL, 0) : work_unlock(disk_current->file[file].data, disk_current->file[file].length);
+}
+
+static memfile_seal_for seal_for_some(work *w)
+{
+    static const char *lists[][2] = {{recipients[0], NULL}, {recipients[0], recipients[1]}, {recipients[1], recipients[0]}};
+    memfile_seal_for s = {NULL, 0, 0, 0, NULL, 0, 0};
+    uint64_t which = work_below(w, 3);
+    s.recipients = lists[which];
+    s.recipient_count = which ? 2 : 1;
+    s.padded = work_below(w, 2) != 0;
+    return s;
+}
 
 /* ---- the model */
 
@@ -94,6 +163,8 @@ static void fill_random(void *context, void *out, size_t length)
 static void begin(work *w, disk *d, model *m, uint64_t seed)
 {
     memset(w, 0, sizeof *w);
+    need_keys();
+    sodium_state = seed;
     w->disk = disk_current = d;
     w->model = m;
     w->random = seed;
@@ -137,6 +208,11 @@ static memfile *open_it(work *w, memfile_mode mode, bool salvage)
     memfile *mf = NULL;
     o.environment = &w->environment;
     o.strictness = salvage ? MEMFILE_SALVAGE : MEMFILE_TOLERATE_TORN;
+    o.unlock = work_unlock_path(CRASH_PATH);
+    if (mode == MEMFILE_CREATE && w->model->sealed) {
+        o.seal_for = seal_for_some(w);
+        o.unlock.identity = identities[0];
+    }
     if (!w->failed && memfile_open(CRASH_PATH, mode, &o, &mf, &e) != MEMFILE_OK)
         fail_work(w, "open: %s", e.message);
     return mf;
@@ -303,7 +379,7 @@ static void put_some(work *w, unsigned count, size_t length)
         put(w, 1 + (size_t)work_below(w, length), false);
 }
 
-static void compact(work *w, const char *output)
+static void compact(work *w, const char *output, const memfile_seal_for *seal_for)
 {
     memfile_compact_options o = MEMFILE_COMPACT_OPTIONS_INIT;
     memfile_error e;
@@ -313,6 +389,9 @@ static void compact(work *w, const char *output)
     o.environment = &w->environment;
     o.output = output;
     o.compression_level = 1;
+    o.unlock = work_unlock_path(CRASH_PATH);
+    if (seal_for)
+        o.seal_for = *seal_for;
     if (output)
         disk_mark(w->disk, MARK_OUTPUT_BEGUN, newest);
     if (memfile_compact(CRASH_PATH, &o, NULL, &e) != MEMFILE_OK)
@@ -332,11 +411,34 @@ static void recover(work *w)
         return;
     uint64_t newest = w->model->commit_count - 1;
     o.environment = &w->environment;
+    o.unlock = work_unlock_path(CRASH_PATH);
     disk_mark(w->disk, MARK_OUTPUT_BEGUN, newest);
     if (memfile_recover(CRASH_PATH, CRASH_OUTPUT, &o, &r, &e) != MEMFILE_OK || !r.same_history)
         fail_work(w, "recover: %s", e.message);
     else
         disk_mark(w->disk, MARK_OUTPUT, newest);
+}
+
+/* The handle that is open follows. */
+static void rekey(work *w)
+{
+    memfile_rekey_options o = MEMFILE_REKEY_OPTIONS_INIT;
+    memfile_error e;
+    memfile_info i;
+    if (w->failed)
+        return;
+    o.environment = &w->environment;
+    o.unlock = work_unlock_path(CRASH_PATH);
+    o.seal_for = seal_for_some(w);
+    if (memfile_rekey(CRASH_PATH, &o, &e) != MEMFILE_OK) {
+        fail_work(w, "rekey: %s", e.message);
+        return;
+    }
+    must(w, memfile_refresh(w->mf), "refresh after a rekey");
+    if (w->failed)
+        return;
+    must(w, memfile_get_info(w->mf, &i, sizeof i), "info");
+    disk_mark(w->disk, MARK_REKEYED, (uint64_t)disk_find(&w->disk->names, &CRASH_PATH[1]) << 32 | i.epoch);
 }
 
 /* ---- scenarios */
@@ -451,12 +553,12 @@ static void compactions(work *w)
     disk_mark(w->disk, MARK_START, 0);
     memfile_close(w->mf);
     w->mf = NULL;
-    compact(w, NULL);
+    compact(w, NULL, NULL);
     w->mf = open_it(w, MEMFILE_WRITE, false);
     put_some(w, 2, 300);
     commit(w);
     if (work_below(w, 2)) {
-        compact(w, NULL); /* under a handle that is open: it follows */
+        compact(w, NULL, NULL); /* under a handle that is open: it follows */
         put_some(w, 2, 300);
         commit(w);
     }
@@ -471,7 +573,7 @@ static void outputs(work *w)
     commit(w);
     disk_mark(w->disk, MARK_START, 0);
     if (work_below(w, 2))
-        compact(w, CRASH_OUTPUT);
+        compact(w, CRASH_OUTPUT, NULL);
     else
         recover(w);
     put(w, 20, false);
@@ -529,24 +631,81 @@ static void rollbacks(work *w)
     commit(w);
 }
 
+/* New keys between commits of all kinds. */
+static void rekeys(work *w)
+{
+    create(w);
+    for (int i = 0; i < 4; i++) {
+        put_some(w, 1 + (unsigned)work_below(w, 3), 600);
+        commit(w);
+        if (work_below(w, 3))
+            rekey(w);
+        if (work_below(w, 4) == 0)
+            put(w, 33000 + (size_t)work_below(w, 9000), true);
+    }
+    put(w, 100, false);
+    commit(w);
+    rekey(w);
+    rekey(w);
+}
+
+/* Compaction for others: of a plain file, and of a sealed one that had several keys. */
+static void new_seals(work *w)
+{
+    w->model->sealed = work_below(w, 2);
+    create(w);
+    put_some(w, 3, 800);
+    commit(w);
+    if (w->model->sealed)
+        rekey(w);
+    put_some(w, 2, 3000);
+    commit(w);
+    disk_mark(w->disk, MARK_START, 0);
+    memfile_close(w->mf);
+    w->mf = NULL;
+    memfile_seal_for s = seal_for_some(w);
+    compact(w, NULL, &s);
+    w->mf = open_it(w, MEMFILE_WRITE, false);
+    put_some(w, 2, 300);
+    commit(w);
+    rekey(w);
+    s = seal_for_some(w);
+    compact(w, NULL, &s); /* under a handle that is open: it follows */
+    put_some(w, 2, 300);
+    commit(w);
+}
+
 const crash_scenario crash_scenarios[] = {
-    {"single", "puts, put_if, a commit each; a new handle", one_by_one, 1, 300},
-    {"batch", "batches that fit into their commit segment", batches, 1, 500},
-    {"blocks", "batches over 64 KiB: blocks, index, two syncs", large_batches, 2, 600},
-    {"content", "contents over 32 KiB, whole and streamed: chunks", contents, 4, 600},
-    {"footer", "the 64th commit, which brings an index of the tail", footers, 8, 200},
-    {"merge", "the eighth run of a level, which merges eight", merges, 4, 600},
-    {"dictionary", "a batch that trains a dictionary", dictionaries, 64, 600},
-    {"compact", "compaction with its rename, appends behind it", compactions, 2, 300},
-    {"output", "compaction and recovery into another file", outputs, 4, 300},
-    {"writers", "two handles in turn", two_writers, 2, 200},
-    {"full", "a full disk within a commit; the handle goes on", full_disks, 2, 300},
-    {"rollback", "a dropped batch of which part was written", rollbacks, 64, 300},
+    {"single", "puts, put_if, a commit each; a new handle", one_by_one, 1, 300, false},
+    {"batch", "batches that fit into their commit segment", batches, 1, 500, false},
+    {"blocks", "batches over 64 KiB: blocks, index, two syncs", large_batches, 2, 600, false},
+    {"content", "contents over 32 KiB, whole and streamed: chunks", contents, 4, 600, false},
+    {"footer", "the 64th commit, which brings an index of the tail", footers, 8, 200, false},
+    {"merge", "the eighth run of a level, which merges eight", merges, 4, 600, false},
+    {"dictionary", "a batch that trains a dictionary", dictionaries, 64, 600, false},
+    {"compact", "compaction with its rename, appends behind it", compactions, 2, 300, false},
+    {"output", "compaction and recovery into another file", outputs, 4, 300, false},
+    {"writers", "two handles in turn", two_writers, 2, 200, false},
+    {"full", "a full disk within a commit; the handle goes on", full_disks, 2, 300, false},
+    {"rollback", "a dropped batch of which part was written", rollbacks, 64, 300, false},
+    {"sealed-single", "the same, sealed", one_by_one, 2, 300, true},
+    {"sealed-batch", "the same, sealed", batches, 2, 500, true},
+    {"sealed-blocks", "the same, sealed", large_batches, 4, 600, true},
+    {"sealed-content", "the same, sealed", contents, 8, 600, true},
+    {"sealed-footer", "the same, sealed", footers, 16, 200, true},
+    {"sealed-merge", "the same, sealed", merges, 8, 600, true},
+    {"sealed-compact", "the same, sealed", compactions, 4, 300, true},
+    {"sealed-output", "the same, sealed", outputs, 8, 300, true},
+    {"sealed-writers", "the same, sealed", two_writers, 4, 200, true},
+    {"sealed-full", "the same, sealed", full_disks, 4, 300, true},
+    {"sealed-rekey", "new keys; a handle that is open follows", rekeys, 2, 300, true},
+    {"sealed-anew", "compaction for others, of plain files too", new_seals, 2, 300, true},
 };
 const size_t crash_scenario_count = sizeof crash_scenarios / sizeof crash_scenarios[0];
 
 void work_run(work *w, disk *d, model *m, const crash_scenario *scenario, uint64_t seed)
 {
+    m->sealed = scenario->sealed;
     begin(w, d, m, seed);
     scenario->run(w);
     end(w);
@@ -573,6 +732,8 @@ void work_go_on(work *w, disk *d, model *m, uint64_t seed, bool exists, uint64_t
     else
         create(w);
     look(w, number);
+    if (!salvage && work_unlock_path(CRASH_PATH).identity && work_below(w, 4) == 0)
+        rekey(w);
     switch (work_below(w, 6)) {
     case 0:
         put_some(w, 8, 20000);
@@ -586,7 +747,7 @@ void work_go_on(work *w, disk *d, model *m, uint64_t seed, bool exists, uint64_t
         break;
     case 3:
         if (!salvage) /* damage is not compacted */
-            compact(w, NULL);
+            compact(w, NULL, NULL);
         put(w, 50, false);
         break;
     default:
@@ -685,7 +846,9 @@ bool work_compare(const char *path, const model *m, uint64_t number, uint64_t se
 {
     memfile *mf;
     memfile_error e;
-    if (memfile_open(path, MEMFILE_READ, NULL, &mf, &e) != MEMFILE_OK) {
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    o.unlock = work_unlock_path(path);
+    if (memfile_open(path, MEMFILE_READ, &o, &mf, &e) != MEMFILE_OK) {
         snprintf(why, room, "open: %s", e.message);
         return false;
     }

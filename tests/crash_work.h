@@ -17,6 +17,7 @@ enum {
     MARK_BEGUN,        /* commit number `value` may be there from now on */
     MARK_ACKED,        /* commit number `value` is there */
     MARK_REPLACED,     /* the name leads to file `value` of the disk, or a later one */
+    MARK_REKEYED,      /* file `value` >> 32 of the disk has at least the epoch in its low bits */
     MARK_OUTPUT_BEGUN, /* the output may be there, with commit number `value` */
     MARK_OUTPUT        /* it is */
 };
@@ -36,6 +37,7 @@ typedef struct model {
     model_commit *commits; /* by number */
     model_entry *entries;
     size_t commit_count, commit_capacity, entry_count, entry_capacity;
+    bool sealed; /* a file that is made is; one that is there may also have become so */
 } model;
 
 void model_free(model *m);
@@ -61,6 +63,7 @@ typedef struct crash_scenario {
     void (*run)(work *w);
     unsigned weight; /* how often of all rounds: 1 in `weight` */
     unsigned tries;  /* states per crash point with many unsynced sectors */
+    bool sealed;
 } crash_scenario;
 
 extern const crash_scenario crash_scenarios[];
@@ -68,6 +71,10 @@ extern const size_t crash_scenario_count;
 
 uint64_t work_random(work *w);
 uint64_t work_below(work *w, uint64_t n);
+/* What opens a file with these bytes: nothing if it is plain. */
+memfile_unlock work_unlock(const uint8_t *bytes, size_t length);
+/* And one of the current disk. */
+memfile_unlock work_unlock_path(const char *path);
 /* Runs a scenario on an empty recording disk. */
 void work_run(work *w, disk *d, model *m, const crash_scenario *scenario, uint64_t seed);
 /* What somebody does after a crash: opens, looks that commit `number` is the newest (or that

@@ -341,6 +341,41 @@ static void a_lost_sector_of_an_unsynced_group_is_torn(void **state)
     free(bytes);
 }
 
+/* Another append's bytes behind it, as an earlier crash may have left them: nothing there says that the commit did
+ * not count, but that its group is not whole. */
+static void a_whole_commit_whose_group_is_torn_becomes_void(void **state)
+{
+    (void)state;
+    const char *path = temp_path("torn-group");
+    size_t length, ends[256];
+    uint64_t seed = 5;
+    memfile_verify_result r;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 64; i++) { /* the 64th commit brings a run */
+        put_text(mf, NULL, "t");
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t start = ends[commit_ends(bytes, length, ends) - 2];
+    bytes = (uint8_t *)realloc(bytes, length + 900);
+    bytes[start + 70] ^= 1;
+    for (size_t i = 0; i < 900; i++)
+        bytes[length + i] = (uint8_t)next_random(&seed);
+    write_file(path, bytes, length + 900);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "after", "after");
+    commit_ok(mf);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+    assert_int_equal(r.entries, 64);
+    assert_true(r.void_bytes > length + 900 - start - 8);
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+    assert_int_equal(r.entries, 64);
+    free(bytes);
+}
+
 static void a_damaged_newest_commit_is_not_overwritten(void **state)
 {
     (void)state;
@@ -636,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_second_tear_loses_nothing_either),
         cmocka_unit_test(commits_within_the_lengths_of_a_torn_segment_are_not_lost),
         cmocka_unit_test(a_lost_sector_of_an_unsynced_group_is_torn),
+        cmocka_unit_test(a_whole_commit_whose_group_is_torn_becomes_void),
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
         cmocka_unit_test(damage_to_index_and_footer_costs_nothing),

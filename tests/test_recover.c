@@ -9,11 +9,17 @@
 #include <unistd.h>
 
 #include "commit.h"
+#include "keyfile.h"
+#include "keys.h"
 
 #define ENTRIES_MAX 400
 #define SEGMENTS_MAX 200
 
+static memfile_key *identity; /* of sealed goldens */
+
 typedef struct golden {
+    bool sealed;
+    uint32_t epoch[SEGMENTS_MAX]; /* of a sealed segment, or of key slots */
     uint8_t *bytes;
     size_t length;
     mf_segment segments[SEGMENTS_MAX];
@@ -33,45 +39,153 @@ static size_t text_of(size_t entry, char out[400])
     return n;
 }
 
-/* Which entries each segment holds, from what SPEC 5, 6 and 9.1 say of heads. */
-static void note_rows(golden *g)
+static memfile_unlock unlock_of(bool sealed)
 {
-    g->count = segments_of(g->bytes, g->length, g->segments, SEGMENTS_MAX);
-    for (size_t i = 0; i < g->count; i++) {
-        const mf_segment *s = &g->segments[i];
-        mf_cursor c = mf_cursor_of(g->bytes + s->offset + MF_SEGMENT_HEADER_LENGTH, s->stored_length);
-        mf_get_varint(&c);
-        g->first[i] = g->rows[i] = 0;
-        if (s->type == MF_TYPE_RECORDS) {
-            g->first[i] = (size_t)mf_get_varint(&c);
-            g->rows[i] = (size_t)mf_get_varint(&c);
-        } else if (s->type == MF_TYPE_COMMIT) {
-            uint64_t flags = mf_get_varint(&c);
-            mf_get_varint(&c);
-            g->first[i] = (size_t)mf_get_varint(&c);
-            g->rows[i] = flags & MF_COMMIT_INLINE ? (size_t)mf_get_varint(&c) : 0;
-        }
-        assert_false(c.failed);
-    }
+    return (memfile_unlock){NULL, 0, sealed ? identity : NULL};
 }
 
-/* mode 0: small commits; 1: batches with an index, a dictionary and a content; 2: that, compacted */
+static memfile *open_golden(const char *path, memfile_mode mode, bool sealed)
+{
+    memfile *mf;
+    memfile_error e;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    char public[MEMFILE_PUBLIC_SIZE];
+    const char *recipients[] = {public};
+    memfile_key_public(identity, public);
+    o.unlock = unlock_of(sealed);
+    if (mode == MEMFILE_CREATE)
+        unlink(path);
+    if (mode == MEMFILE_CREATE && sealed)
+        o.seal_for = (memfile_seal_for){NULL, 0, 0, 0, recipients, 1, 0};
+    if (memfile_open(path, mode, &o, &mf, &e) != MEMFILE_OK)
+        fail_msg("open: %s", e.message);
+    return mf;
+}
+
+static void rekey(const char *path, bool padded)
+{
+    char public[MEMFILE_PUBLIC_SIZE];
+    const char *recipients[] = {public};
+    memfile_rekey_options o = MEMFILE_REKEY_OPTIONS_INIT;
+    memfile_error e;
+    memfile_key_public(identity, public);
+    o.unlock = unlock_of(true);
+    o.seal_for = (memfile_seal_for){NULL, 0, 0, 0, recipients, 1, padded};
+    if (memfile_rekey(path, &o, &e) != MEMFILE_OK)
+        fail_msg("rekey: %s", e.message);
+}
+
+static int verify_golden(const char *path, bool sealed, memfile_verify_result *r)
+{
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_verify_result unused;
+    memfile_error e;
+    o.unlock = unlock_of(sealed);
+    return memfile_verify(path, &o, r ? r : &unused, &e);
+}
+
+static int verify_outside(const char *path)
+{
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_verify_result r;
+    memfile_error e;
+    o.without_key = 1;
+    return memfile_verify(path, &o, &r, &e);
+}
+
+static int recover_golden(const char *path, const char *output, bool sealed, memfile_recover_result *r, memfile_error *e)
+{
+    memfile_recover_options o = MEMFILE_RECOVER_OPTIONS_INIT;
+    o.unlock = unlock_of(sealed);
+    return memfile_recover(path, output, &o, r, e);
+}
+
+/* The segment as it is inside, in memory of its own. */
+static uint8_t *open_segment(const mf_store *store, const golden *g, mf_segment *s)
+{
+    memfile_error e;
+    const uint8_t *opened, *raw = g->bytes + s->offset;
+    uint8_t *out = (uint8_t *)malloc((size_t)mf_segment_total(s));
+    memcpy(out, raw, (size_t)mf_segment_total(s));
+    assert_int_equal(mf_segment_open(&store->seal, s, raw, out, &opened, &e), MEMFILE_OK);
+    return out;
+}
+
+/* Which entries a segment holds, from what SPEC 5, 6 and 9.1 say of heads. */
+static void note_rows(golden *g, size_t i, const uint8_t *opened)
+{
+    mf_segment *s = &g->segments[i];
+    mf_slice head, stored;
+    memfile_error e;
+    assert_int_equal(mf_segment_split(s, opened, &head, &stored, &e), MEMFILE_OK);
+    mf_cursor c = mf_cursor_of(head.data, head.length);
+    g->first[i] = g->rows[i] = 0;
+    if (s->type == MF_TYPE_RECORDS) {
+        g->first[i] = (size_t)mf_get_varint(&c);
+        g->rows[i] = (size_t)mf_get_varint(&c);
+    } else if (s->type == MF_TYPE_COMMIT) {
+        uint64_t flags = mf_get_varint(&c);
+        mf_get_varint(&c);
+        g->first[i] = (size_t)mf_get_varint(&c);
+        g->rows[i] = flags & MF_COMMIT_INLINE ? (size_t)mf_get_varint(&c) : 0;
+    } else if (s->type == MF_TYPE_KEYS) {
+        mf_get_bytes(&c, MF_HEADER_LENGTH);
+        g->epoch[i] = (uint32_t)mf_get_varint(&c);
+    }
+    assert_false(c.failed);
+}
+
+static void note_segments(golden *g)
+{
+    mf_store store;
+    mf_io *io;
+    memfile_error e;
+    mf_secret *secret = NULL;
+    if (g->sealed)
+        assert_int_equal(mf_secret_of_identity(&mf_mem_default, mf_key_secret(identity), &secret, &e), MEMFILE_OK);
+    const mf_access access = {secret, NULL, false};
+    assert_int_equal(mf_io_memory_open(&mf_mem_default, g->bytes, g->length, &io, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_open(&store, io, &mf_mem_default, 0, &access, &e), MEMFILE_OK);
+    g->count = segments_of(g->bytes, g->length, g->segments, SEGMENTS_MAX);
+    for (size_t i = 0; i < g->count; i++) {
+        g->epoch[i] = g->segments[i].type == MF_TYPE_SEALED ? g->segments[i].codec_parameter : 0;
+        uint8_t *opened = open_segment(&store, g, &g->segments[i]);
+        note_rows(g, i, opened);
+        free(opened);
+    }
+    mf_store_close(&store);
+    mf_secret_free(secret);
+}
+
+#define MODES 6 /* from 3 on sealed ones */
+
+static bool is_rich(int mode)
+{
+    return mode % 3 != 0;
+}
+
+/* mode 0: small commits; 1: batches with an index, a dictionary and a content; 2: that, compacted. Sealed ones get
+ * new keys now and then, and the compacted one another behind that. */
 static void make(golden *g, int mode)
 {
     const char *path = temp_path("golden");
-    memfile *mf = create_file(path);
     char text[400], id[16];
     memset(g, 0, sizeof *g);
+    g->sealed = mode > 2;
+    memfile *mf = open_golden(path, MEMFILE_CREATE, g->sealed);
     g->with_content = SIZE_MAX;
-    size_t wanted = mode ? 300 : 23;
+    size_t wanted = is_rich(mode) ? 300 : 23;
     for (; g->entries < wanted; g->entries++) {
         snprintf(id, sizeof id, "m%zu", g->entries % (wanted - 3));
         text_of(g->entries, text);
         put_text(mf, id, text);
-        if (mode == 0 ? g->entries % 3 == 2 : g->entries % 120 == 119)
+        if (is_rich(mode) ? g->entries % 120 == 119 : g->entries % 3 == 2) {
             commit_ok(mf);
+            if (g->sealed && (g->entries == 11 || g->entries == 119 || g->entries == 239))
+                rekey(path, g->entries == 239);
+        }
     }
-    if (mode) {
+    if (is_rich(mode)) {
         char *large = (char *)malloc(600001);
         uint64_t random = 99;
         for (size_t i = 0; i < 600000; i++)
@@ -83,10 +197,15 @@ static void make(golden *g, int mode)
     }
     commit_ok(mf);
     memfile_close(mf);
-    if (mode == 2)
-        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    if (mode % 3 == 2) {
+        memfile_compact_options o = MEMFILE_COMPACT_OPTIONS_INIT;
+        o.unlock = unlock_of(g->sealed);
+        assert_int_equal(memfile_compact(path, &o, NULL, NULL), MEMFILE_OK);
+        if (g->sealed)
+            rekey(path, true);
+    }
     g->bytes = read_file(path, &g->length);
-    note_rows(g);
+    note_segments(g);
 }
 
 static bool stands_in(const uint8_t *bytes, size_t length, const uint8_t *wanted, size_t wanted_length)
@@ -108,19 +227,21 @@ static void expect(const golden *g, const uint8_t *bytes, size_t length, int exp
 {
     bool intact[SEGMENTS_MAX], dictionary = false, chunks = true;
     size_t newest = 0; /* sound commit */
+    uint32_t epoch = 0; /* newest key that is left */
     for (size_t i = 0; i < g->count; i++) {
         const mf_segment *s = &g->segments[i];
         intact[i] = stands_in(bytes, length, g->bytes + s->offset, (size_t)mf_segment_total(s));
         dictionary |= intact[i] && s->type == MF_TYPE_DICTIONARY;
         chunks &= intact[i] || s->type != MF_TYPE_CHUNK;
         newest = intact[i] && s->type == MF_TYPE_COMMIT ? i : newest;
+        epoch = intact[i] && s->type == MF_TYPE_KEYS && g->epoch[i] > epoch ? g->epoch[i] : epoch;
     }
     for (size_t i = 0; i < ENTRIES_MAX; i++)
         expected[i] = GONE;
     for (size_t i = 0; i < g->count; i++)
         for (size_t row = 0; row < g->rows[i]; row++) {
             size_t entry = g->first[i] + row;
-            if (intact[i] && (g->segments[i].codec != MF_CODEC_ZSTD_DICTIONARY || dictionary) &&
+            if (intact[i] && g->epoch[i] <= epoch && (g->segments[i].codec != MF_CODEC_ZSTD_DICTIONARY || dictionary) &&
                 (entry != g->with_content || chunks))
                 expected[entry] = i > newest ? EITHER : THERE;
         }
@@ -129,7 +250,7 @@ static void expect(const golden *g, const uint8_t *bytes, size_t length, int exp
 /* Entries of a file, by the text that each has alone. */
 static size_t list_entries(const char *path, const golden *g, bool found[ENTRIES_MAX])
 {
-    memfile *mf = open_file(path, MEMFILE_READ);
+    memfile *mf = open_golden(path, MEMFILE_READ, g->sealed);
     memfile_cursor *c;
     const memfile_entry *entry;
     memfile_filter filter = MEMFILE_FILTER_INIT;
@@ -168,13 +289,18 @@ static void sweep(const golden *g, const uint8_t *bytes, size_t length, const ch
     int expected[ENTRIES_MAX];
     bool found[ENTRIES_MAX];
     memfile_recover_result r;
-    memfile_error e, why;
+    memfile_error why;
     size_t kept;
     write_file(damaged, bytes, length);
     unlink(out);
     expect(g, bytes, length, expected);
-    int verified = verify_path(damaged, NULL);
-    int rc = memfile_recover(damaged, out, NULL, &r, &why);
+    int verified = verify_golden(damaged, g->sealed, NULL);
+    if (g->sealed) {
+        int outside = verify_outside(damaged);
+        if ((outside == MEMFILE_OK) != (verified == MEMFILE_OK))
+            fail_msg("%s %zu %zu: verify says %d with the key, %d from outside", what, a, b, verified, outside);
+    }
+    int rc = recover_golden(damaged, out, g->sealed, &r, &why);
     uint8_t *after = read_file(damaged, &kept);
     assert_true(kept == length && memcmp(after, bytes, length) == 0);
     free(after);
@@ -185,8 +311,8 @@ static void sweep(const golden *g, const uint8_t *bytes, size_t length, const ch
         assert_int_not_equal(access(out, F_OK), 0);
         return;
     }
-    if (memfile_verify(out, NULL, NULL, &e) != MEMFILE_OK)
-        fail_msg("%s %zu %zu: recovered (%s), but it does not verify: %s", what, a, b, why.message, e.message);
+    if (verify_golden(out, g->sealed, NULL) != MEMFILE_OK)
+        fail_msg("%s %zu %zu: recovered (%s), but it does not verify", what, a, b, why.message);
     size_t count = list_entries(out, g, found);
     assert_int_equal(r.entries, count);
     for (size_t i = 0; i < g->entries; i++)
@@ -211,12 +337,12 @@ static uint8_t *copy_of(const golden *g, size_t room)
 static void every_flipped_byte_costs_its_segment_only(void **state)
 {
     (void)state;
-    for (int mode = 0; mode < 3; mode++) {
+    for (int mode = 0; mode < MODES; mode++) {
         golden g;
         make(&g, mode);
         uint8_t *copy = copy_of(&g, 0);
-        size_t step = mode ? g.length / 150 + 1 : 7;
-        for (size_t i = mode ? step / 2 : 0; i < g.length; i += step) {
+        size_t step = is_rich(mode) ? g.length / 150 + 1 : 7;
+        for (size_t i = is_rich(mode) ? step / 2 : 0; i < g.length; i += step) {
             uint8_t was = copy[i];
             copy[i] = (uint8_t)(was ^ (i % 3 == 0 ? 1 : i % 3 == 1 ? 0xff : 0x80));
             sweep(&g, copy, g.length, "flip", i, copy[i]);
@@ -230,10 +356,10 @@ static void every_flipped_byte_costs_its_segment_only(void **state)
 static void every_length_is_recovered(void **state)
 {
     (void)state;
-    for (int mode = 0; mode < 3; mode++) {
+    for (int mode = 0; mode < MODES; mode++) {
         golden g;
         make(&g, mode);
-        for (size_t n = 0; n < g.length; n += mode ? g.length / 100 + 1 : 13)
+        for (size_t n = 0; n < g.length; n += is_rich(mode) ? g.length / 100 + 1 : 13)
             sweep(&g, g.bytes, n, "cut to", n, 0);
         free(g.bytes);
     }
@@ -244,7 +370,7 @@ static void what_is_inserted_or_cut_out_displaces_only(void **state)
 {
     (void)state;
     static const size_t lengths[] = {1, 3, 8, 64, 512, 5000};
-    for (int mode = 0; mode < 3; mode++) {
+    for (int mode = 0; mode < MODES; mode++) {
         golden g;
         make(&g, mode);
         for (size_t k = 0; k < 6; k++) {
@@ -267,7 +393,7 @@ static void what_is_inserted_or_cut_out_displaces_only(void **state)
 static void segments_doubled_removed_or_swapped_are_sorted_out(void **state)
 {
     (void)state;
-    for (int mode = 0; mode < 3; mode++) {
+    for (int mode = 0; mode < MODES; mode++) {
         golden g;
         make(&g, mode);
         uint8_t *copy = (uint8_t *)malloc(2 * g.length);
@@ -279,7 +405,7 @@ static void segments_doubled_removed_or_swapped_are_sorted_out(void **state)
             memcpy(copy, g.bytes, at); /* removed */
             memcpy(copy + at, g.bytes + at + n, g.length - at - n);
             sweep(&g, copy, g.length - n, "remove", i, 0);
-            for (size_t k = i + 1; k < g.count; k += mode ? 5 : 2) { /* swapped */
+            for (size_t k = i + 1; k < g.count; k += is_rich(mode) ? 5 : 2) { /* swapped */
                 size_t to = (size_t)g.segments[k].offset, m = (size_t)mf_segment_total(&g.segments[k]);
                 uint8_t *p = copy;
                 memcpy(p, g.bytes, at), p += at;
@@ -296,12 +422,12 @@ static void segments_doubled_removed_or_swapped_are_sorted_out(void **state)
 }
 
 /* Two copies of one file go on apart: a segment of one in the place of the other's is no part of it. */
-static void a_siblings_segment_is_not_taken(void **state)
+static void take_siblings_segment(bool sealed)
 {
-    (void)state;
     const char *path = temp_path("ancestor"), *sibling = temp_path("sibling"), *out = temp_path("sibling-out");
-    memfile *mf = create_file(path);
+    memfile *mf = open_golden(path, MEMFILE_CREATE, sealed);
     memfile_recover_result r;
+    memfile_error e;
     put_text(mf, "a", "known to both");
     commit_ok(mf);
     memfile_close(mf);
@@ -312,7 +438,7 @@ static void a_siblings_segment_is_not_taken(void **state)
     free(bytes);
     const char *paths[] = {path, sibling};
     for (int i = 0; i < 2; i++) {
-        mf = open_file(paths[i], MEMFILE_WRITE);
+        mf = open_golden(paths[i], MEMFILE_WRITE, sealed);
         put_text(mf, "b", i ? "known to the sibling" : "known to the one only");
         commit_ok(mf);
         put_text(mf, "c", i ? "of the sibling too" : "this one goes on");
@@ -334,9 +460,11 @@ static void a_siblings_segment_is_not_taken(void **state)
     size_t total = k + other - (size_t)sis[m - 1].offset;
     write_file(path, mixed, total);
     unlink(out);
-    assert_int_equal(verify_path(path, NULL) == MEMFILE_OK, 0);
-    memfile_recover(path, out, NULL, &r, NULL);
-    mf = open_file(out, MEMFILE_READ);
+    assert_int_equal(verify_golden(path, sealed, NULL), MEMFILE_E_DAMAGED);
+    if (sealed)
+        assert_int_equal(verify_outside(path), MEMFILE_E_DAMAGED);
+    recover_golden(path, out, sealed, &r, &e);
+    mf = open_golden(out, MEMFILE_READ, sealed);
     const memfile_entry *entry;
     assert_int_equal(memfile_get(mf, "a", 1, MEMFILE_NEWEST, &entry), MEMFILE_OK);
     assert_int_equal(memfile_get(mf, "b", 1, MEMFILE_NEWEST, &entry), MEMFILE_OK);
@@ -347,10 +475,17 @@ static void a_siblings_segment_is_not_taken(void **state)
     free(bytes);
 }
 
+static void a_siblings_segment_is_not_taken(void **state)
+{
+    (void)state;
+    take_siblings_segment(false);
+    take_siblings_segment(true);
+}
+
 static void a_sound_file_is_recovered_as_it_is(void **state)
 {
     (void)state;
-    for (int mode = 0; mode < 3; mode++) {
+    for (int mode = 0; mode < MODES; mode++) {
         golden g;
         make(&g, mode);
         const char *path = temp_path("sound"), *out = temp_path("sound-out");
@@ -358,21 +493,21 @@ static void a_sound_file_is_recovered_as_it_is(void **state)
         memfile_verify_result before, after;
         memfile_error e;
         write_file(path, g.bytes, g.length);
-        assert_int_equal(verify_path(path, &before), MEMFILE_OK);
+        assert_int_equal(verify_golden(path, g.sealed, &before), MEMFILE_OK);
         unlink(out);
-        assert_int_equal(memfile_recover(path, out, NULL, &r, NULL), MEMFILE_OK);
+        assert_int_equal(recover_golden(path, out, g.sealed, &r, &e), MEMFILE_OK);
         assert_true(r.same_history);
-        assert_int_equal(verify_path(out, &after), MEMFILE_OK);
+        assert_int_equal(verify_golden(out, g.sealed, &after), MEMFILE_OK);
         assert_memory_equal(before.history_digest, after.history_digest, 32);
         assert_memory_equal(before.history_digest, r.history_digest, 32);
         assert_int_equal(before.commits, after.commits);
         /* it can be written on, and what is there is not replaced */
-        memfile *mf = open_file(out, MEMFILE_WRITE);
+        memfile *mf = open_golden(out, MEMFILE_WRITE, g.sealed);
         put_text(mf, "m1", "a new version");
         commit_ok(mf);
         memfile_close(mf);
-        assert_int_equal(verify_path(out, NULL), MEMFILE_OK);
-        assert_int_equal(memfile_recover(path, out, NULL, &r, &e), MEMFILE_E_CONFLICT);
+        assert_int_equal(verify_golden(out, g.sealed, NULL), MEMFILE_OK);
+        assert_int_equal(recover_golden(path, out, g.sealed, &r, &e), MEMFILE_E_CONFLICT);
         free(g.bytes);
     }
 }
@@ -405,5 +540,9 @@ int main(void)
         cmocka_unit_test(a_siblings_segment_is_not_taken),
         cmocka_unit_test(what_is_no_memfile_gives_none),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (memfile_key_generate(MEMFILE_RECIPIENT, &identity, NULL) != MEMFILE_OK)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    memfile_key_free(identity);
+    return failed;
 }

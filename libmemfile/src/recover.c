@@ -298,20 +298,6 @@ static int write_row(recovery *c, mf_history_row *row, const mf_salt_node *nodes
     return mf_rewrite_commit(&c->new, row, nodes, node_count);
 }
 
-/* Entries that are left of commits that are lost: a commit of their own. */
-static int write_orphans(recovery *c, uint64_t end)
-{
-    mf_history_row row;
-    memset(&row, 0, sizeof row);
-    row.count = survivors(c, end);
-    if (row.count == 0)
-        return MEMFILE_OK;
-    c->lossy = true;
-    row.time_us = c->time_us;
-    row.order = c->order + 1;
-    return write_row(c, &row, NULL, 0);
-}
-
 /* The first commit of a memory has no entries; if it is lost another takes its place. */
 static int write_genesis(recovery *c, const mf_history_row *before)
 {
@@ -322,6 +308,23 @@ static int write_genesis(recovery *c, const mf_history_row *before)
     c->lossy = true;
     row.time_us = before ? before->time_us : 0;
     row.order = before && before->order > 0 ? before->order - 1 : 0;
+    return write_row(c, &row, NULL, 0);
+}
+
+/* Entries that are left of commits that are lost: a commit of their own. */
+static int write_orphans(recovery *c, uint64_t end)
+{
+    mf_history_row row;
+    memset(&row, 0, sizeof row);
+    row.count = survivors(c, end);
+    if (row.count == 0)
+        return MEMFILE_OK;
+    int rc = write_genesis(c, NULL);
+    if (rc != MEMFILE_OK)
+        return rc;
+    c->lossy = true;
+    row.time_us = c->time_us;
+    row.order = c->order + 1;
     return write_row(c, &row, NULL, 0);
 }
 

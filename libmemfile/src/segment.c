@@ -28,18 +28,15 @@ bool mf_segment_is_sound_header(const uint8_t *raw, uint64_t offset, uint32_t ta
 
 static int check_meaning(const mf_segment *s, memfile_error *err);
 
-int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32_t tag, memfile_error *err)
+void mf_segment_fields(mf_segment *s, const uint8_t *raw)
 {
     memset(s, 0, sizeof *s);
-    if (!mf_segment_is_sound_header(raw, offset, tag))
-        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no sound segment header at offset %llu",
-                       (unsigned long long)offset);
     s->type = raw[4];
     s->flags = raw[5];
     s->codec = raw[6];
     s->stored_length = mf_load32(raw + 8);
     s->raw_length = mf_load32(raw + 12);
-    s->offset = offset;
+    s->offset = mf_load64(raw + 16);
     s->previous_commit = mf_load64(raw + 24);
     s->parent_tag = mf_load64(raw + 32);
     s->incarnation_tag = mf_load32(raw + 40);
@@ -49,6 +46,15 @@ int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32
         s->body_at = MF_SEGMENT_HEADER_LENGTH;
         s->body_length = s->stored_length;
     }
+}
+
+int mf_segment_decode(mf_segment *s, const uint8_t *raw, uint64_t offset, uint32_t tag, memfile_error *err)
+{
+    memset(s, 0, sizeof *s);
+    if (!mf_segment_is_sound_header(raw, offset, tag))
+        return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no sound segment header at offset %llu",
+                       (unsigned long long)offset);
+    mf_segment_fields(s, raw);
     if (s->type == 0)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "segment header at offset %llu has type 0, which is never valid",
                        (unsigned long long)offset);

@@ -29,6 +29,8 @@ static inline uint64_t mf_segment_total(const mf_segment *s)
 /* Is there a sound header (SPEC 4.2) for `offset` in these 64 bytes? */
 bool mf_segment_is_sound_header(const uint8_t *raw, uint64_t offset, uint32_t tag);
 
+/* What stands in a header, sound or not. */
+void mf_segment_fields(mf_segment *segment, const uint8_t *raw);
 /* Decodes a header: DAMAGED if it is not sound, NEWER if it has what we do not know. */
 int mf_segment_decode(mf_segment *segment, const uint8_t *raw, uint64_t offset, uint32_t tag, memfile_error *err);
 void mf_segment_encode(const mf_segment *segment, uint8_t out[MF_SEGMENT_HEADER_LENGTH]);

@@ -319,6 +319,7 @@ static void unsound(mf_verify *v, group_at_hand *h, uint64_t offset)
 {
     h->whole = false;
     v->damaged_at = offset;
+    v->keys_offset = 0; /* those that stood here, perhaps */
 }
 
 /* Is the segment of this group, by its links? The first one says the tag if nothing else does. */
@@ -728,7 +729,7 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
         wrong = "folded commits name more entries than there are";
     else if (g->previous_commit == 0 && v->commits.count > 0 && v->folded_entries != end)
         wrong = "folded commits name fewer entries than there are";
-    v->folding = false;
+    v->folding = v->commit_due = false;
     if (v->entries != end)
         wrong = "the commit names another number of entries than its blocks have";
     v->entries = end;
@@ -756,6 +757,7 @@ static void count_commit(mf_verify *v, const group_at_hand *h)
     if (h->logical && k->number > (v->any_commit ? v->number + 1 : 0) && !v->folding)
         miss_commits(v, k->number);
     v->any_commit = true;
+    v->commit_due = false;
     v->number = k->number;
     v->entries = k->first_entry + k->entry_count;
     v->result->entries = v->entries;
@@ -805,6 +807,7 @@ static int finish_outside(mf_verify *v, group_at_hand *h)
     if (wrong)
         mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
     v->result->commits++;
+    v->commit_due = false;
     return MEMFILE_OK;
 }
 
@@ -834,6 +837,7 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
         if (rc == MEMFILE_OK)
             rc = mf_verify_drain(v);
         v->stored_known = v->history_known = v->salts_known = v->entries_known = false;
+        v->commit_due = true;
         v->last_full = 0;
         mf_tree_init(&v->fold.leaves, MF_ENTRIES_FANOUT);
     }
@@ -971,7 +975,7 @@ static int check_file(mf_verify *v, uint64_t *end)
             rc = check_group(v, &g);
     }
     rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
-    if (rc == MEMFILE_OK && damage)
+    if (rc == MEMFILE_OK && (damage || v->commit_due))
         miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
     if (rc == MEMFILE_OK && !v->options->quick && !v->outside) {
         rc = check_contents(v);

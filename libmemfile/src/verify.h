@@ -128,6 +128,7 @@ typedef struct mf_verify {
     mf_history_cursor salts, commits;
     uint64_t salt_left, salt_index; /* of the commit whose salts are due */
     bool folding;
+    bool commit_due;    /* one was not sound, and none behind it has said yet what was lost with it */
     bool entries_known; /* `entries` is what the commit before said and brought */
     bool entries_again; /* a commit gave numbers that were given before: of others nobody knows who means them */
     uint64_t block_end; /* entries that the group's commit leaves; UINT64_MAX if it is not sound */

@@ -229,6 +229,26 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
     return MEMFILE_OK;
 }
 
+/* Are all segments before the commit sound? Without SYNCED it does not count else (SPEC 9.4), and may stand in a void. */
+static int is_whole(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
+{
+    mf_segment s;
+    const uint8_t *raw;
+    memfile_error why;
+    *yes = true;
+    for (uint64_t at = g->first_segment; at < g->commit_offset && *yes; at += mf_segment_total(&s)) {
+        int rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        *yes = mf_segment_decode(&s, raw, at, w->store->tag, &why) == MEMFILE_OK;
+        rc = *yes ? mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err) : MEMFILE_OK;
+        if (rc != MEMFILE_OK)
+            return rc;
+        *yes = *yes && mf_segment_check(&s, raw, &why) == MEMFILE_OK;
+    }
+    return MEMFILE_OK;
+}
+
 /* Does the commit agree that its group begins where it was found to begin? */
 static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
 {
@@ -240,6 +260,8 @@ static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *
     int rc = mf_walk_bytes(w, g->commit_offset, (size_t)mf_segment_total(&g->commit), &raw, err);
     if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK)
         *yes = is_commit_of(w, g, &g->commit, raw);
+    if (rc == MEMFILE_OK && *yes && !(g->commit.flags & MF_FLAG_SYNCED))
+        rc = is_whole(w, g, yes, err);
     /* A whole commit whose group lost a sector did not count: then what follows names
      * the commit before it, as its VOID does. */
     if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {
