@@ -1158,11 +1158,16 @@ def aead_open(key, nonce, data, box):
         return None
 
 
-def argon(phrase, passes, kib, salt):
-    """Argon2id 1.3, one lane, 32 bytes, after the limits of 20.3."""
+def check_costs(passes, kib):
+    """20.3."""
     if passes > ARGON_PASSES or kib > ARGON_MOST_KIB:
         raise OverLimit("cost of Argon2id")
     require(passes >= 1 and kib >= ARGON_LEAST_KIB, "cost of Argon2id")
+
+
+def argon(phrase, passes, kib, salt):
+    """Argon2id 1.3, one lane, 32 bytes."""
+    check_costs(passes, kib)
     return sodium.crypto_pwhash_alg(32, phrase, salt, passes, kib << 10, sodium.crypto_pwhash_ALG_ARGON2ID13)
 
 
@@ -1240,9 +1245,7 @@ class Vault:
         if part.kind == 1:
             slot = part.slots[0]
             passes, kib = struct.unpack_from("<II", slot)
-            if passes > ARGON_PASSES or kib > ARGON_MOST_KIB:
-                raise OverLimit("cost of Argon2id")
-            require(passes >= 1 and kib >= ARGON_LEAST_KIB, "cost of Argon2id")
+            check_costs(passes, kib)
             if kind != "passphrase":
                 return None
             data = b"memfile1.slot" + self.incarnation + struct.pack("<I", part.epoch) + slot[:24]
@@ -1409,7 +1412,12 @@ class Outside:
             raise Newer("reserved bit of a segment header", at)
         part, body = file.read_keys(segment), file.body(segment)
         if part.header != file.header:
-            raise WrongKey("KEYS of another file", at)
+            raise Damaged("KEYS of another file", at)
+        if part.kind == 1:
+            try:
+                check_costs(*struct.unpack_from("<II", part.slots[0]))
+            except Invalid as error:
+                raise Damaged(f"KEYS: {error}", at) from None
         if self.last is None and at != HEADER_LENGTH:
             raise Damaged("the first segment is not KEYS", at)
         if self.keys and part.epoch == self.keys[-1].epoch:
@@ -1552,7 +1560,7 @@ class Memfile:
         if segment.flags >> 4 or segment.reserved:
             raise Newer("reserved bit of a segment header", segment.offset)
         if segment.codec not in (0, 1, 2):
-            raise Newer("codec", segment.offset)
+            raise (Damaged if segment.codec == 15 else Newer)("codec", segment.offset)
         cur = Cursor(self.inner_body(segment))
         try:
             head = cur.take(cur.varint())
@@ -1907,6 +1915,8 @@ class Memfile:
         segment = self.sound_at(keys, newest.offset)
         if fits(segment):
             return segment
+        if keys % 8 or not HEADER_LENGTH <= keys < newest.offset or segment is not None and segment.type != KEYS:
+            raise Damaged("Keys of the newest commit", newest.offset)
         for header, sound in self.sound_headers(HEADER_LENGTH, newest.offset):
             if sound and fits(header):
                 return header
@@ -2408,8 +2418,7 @@ class Verifier:
         """20.2, 20.5."""
         part, body = self.file.read_keys(segment), self.file.body(segment)
         vault, at = self.file.vault, segment.offset
-        if part.header != self.file.header:
-            raise WrongKey("KEYS of another file", at)
+        require(part.header == self.file.header, "KEYS of another file")
         if self.keys is None and at != HEADER_LENGTH:
             raise Damaged("the first segment is not KEYS", at)
         if part.epoch == self.epoch:
