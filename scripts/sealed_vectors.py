@@ -416,6 +416,8 @@ def epochs(vector):
     damaged("keys-damaged-only", "A bit of the only KEYS flipped: nothing opens any more.", f, spec="20.5", data=flip(f.data, 80 + 70),
             recover="nothing")
     f = rekeyed()
+    damaged("keys-damaged-rekeyed", "A bit of the only KEYS of epoch 2 flipped: nothing of it opens any more, whatever the key.", f, spec="20.5",
+            data=flip(f.data, f.keys_at + 70), recover="any")
     g = rekeyed()
     g.seal = TEA
     wrong("passphrase-old", "The passphrase of the first epoch, after a change of keys.", g, spec="20.5")
@@ -621,11 +623,57 @@ def outsiders(vector):
         damaged(f"newest-header-{name}", f"The newest commit's header got another {name}, checksums mended.", out,
                 kept="a b" if name == "type" else "", read="sound" if name == "type" else "damaged",
                 outside="sound" if name == "flags" else "damaged")
+    pair, second = sealed(Recipients(ANN, BOB)), rekeyed(TEA, Recipients(ANN, BOB))
+    places = {"header": 60, "previous": 90, "flags": 113, "slot": 120, "slot-2": 220, "roster": 350, "roster-nonce": 320}
+    for name, at in places.items():
+        damaged(f"keys-changed-{name}", "A byte of KEYS changed, checksums and chain mended: the Commitment covers it.",
+                body(0, lambda b, at=at: flip(b, 2 + at), segments_of(pair.data)), spec="20.4", source=pair, read="wrong-key",
+                expect="wrong-key", recover="nothing", outside={"header": "damaged", "previous": "damaged"}.get(name, "sound"),
+                head=bytes(pair.data[:80]))
+    both = segments_of(pair.data)
+    damaged("keys-changed-slots-swapped", "The two slots have changed places, checksums and chain mended.",
+            body(0, lambda b: b[:118] + b[218:318] + b[118:218] + b[318:], both), spec="20.4", source=pair, read="wrong-key",
+            expect="wrong-key", recover="nothing")
+    new = put(bytes(pair.data[:72]), 48, bytes(16))
+    new += u64(xxh3(new))
+    damaged("keys-changed-with-header", "Memory_Id changed in the header and in KEYS, all mended.", body(0, lambda b: put(b, 2, new), both), spec="20.4",
+            source=pair, read="wrong-key", expect="wrong-key", recover="nothing", head=new)
+    group = segments_of(second.data)
+    at = next(i for i, part in enumerate(group) if part[0][4] == KEYS and i)
+    for name, back in (("commitment", 33), ("succession", 1)):
+        word = "wrong-key" if name == "commitment" else "damaged"
+        damaged(f"keys-changed-{name}", f"A bit of the {name} of epoch 2 flipped, checksums and chain mended.",
+                body(at, lambda b, back=back: flip(b, len(b) - back), group), spec="20.4", source=second, read=word, expect=word,
+                recover="nothing" if name == "commitment" else "any", head=bytes(second.data[:80]))
     vector("bad-sealed-bit", "17.1", "A bit of a sealed commit flipped, nothing mended: its checksum finds it, and the others can be read.", f,
            data=flip(f.data, f.commits[2] + 100), kept="a z", recover=2)
     g = batch()
     at = g.blocks[1][1]
     vector("bad-sealed-bit-records", "17.1", "A bit of sealed RECORDS flipped, nothing mended.", g, data=flip(g.data, at + 100), kept="a z", recover=2)
+    # the end of the file, as in 14.3
+    whole = bytes(f.data)
+    f.commit([note("y", "Not whole. " * 9)])
+    single = bytes(f.data[len(whole):])
+    f = sealed()
+    g = sealed()
+    g.records([note("y", "Of a batch.")])
+    g.records([note("x", "Of it, too.")])
+    group_end = len(g.data)
+    g.commit(synced=False)
+    group = bytes(g.data[len(whole):])
+    for name, tail, why in (("header", single[:64], "A sealed commit's header alone."), ("no-trailer", single[:-8], "A sealed commit without its trailer."),
+                            ("body-cut", single[:150], "A sealed commit that ends within its body."),
+                            ("group", group[:group_end - len(whole)], "Sealed segments of a batch, and no commit."),
+                            ("zeros", bytes(700), "The length grew, the content did not come.")):
+        vector(f"bad-torn-sealed-{name}", "14.3", why, f, data=whole + tail, expect="truncated", read="sound", unfinished=len(tail),
+               outside="truncated")
+    vector("bad-end-sealed-body", "14.3", "A bit of the newest sealed commit flipped, nothing mended: it does not count.", f,
+           data=whole + flip(single, 120), recover=3, unfinished=len(single))
+    broken = flip(group, 70)
+    vector("bad-end-sealed-group", "14.3", "A sealed segment of the newest group, which is not SYNCED, is damaged; its commit is sound.", f,
+           data=whole + broken, recover=4, unfinished=len(broken))
+    g.entries = g.entries[:5]
+    vector("good-sealed-group-small", "9.4", "A group of sealed segments whose commit is not SYNCED: all of it is sound, so it counts.", g)
 
 
 def moves(vector):

@@ -1196,6 +1196,8 @@ class KeysPart:
         self.commitment = cur.take(32)
         self.succession = cur.take(32)
         require(cur.left() == 0, "head is too long")
+
+    def check_first(self):
         if self.epoch == 1:
             require(not any(self.previous), "Previous of epoch 1")
             require(not any(self.succession), "Succession of epoch 1")
@@ -1283,6 +1285,7 @@ class Vault:
 
     def check_inside(self, part):
         """What only an opened KEYS segment shows: Succession, roster, older keys."""
+        part.check_first()
         if part.epoch > 1:
             require(self.keyed(part, b"rekey", part.epoch - 1) == part.succession, "Succession")
         require(self.wrapped(part) == [self.keys[i + 1] for i in range(len(part.older))], "older keys")
@@ -1408,16 +1411,15 @@ class Outside:
 
     def add_keys(self, segment):
         file, at = self.file, segment.offset
-        if segment.flags >> 4 or segment.reserved:
-            raise Newer("reserved bit of a segment header", at)
         part, body = file.read_keys(segment), file.body(segment)
         if part.header != file.header:
             raise Damaged("KEYS of another file", at)
-        if part.kind == 1:
-            try:
+        try:
+            part.check_first()
+            if part.kind == 1:
                 check_costs(*struct.unpack_from("<II", part.slots[0]))
-            except Invalid as error:
-                raise Damaged(f"KEYS: {error}", at) from None
+        except Invalid as error:
+            raise Damaged(f"KEYS: {error}", at) from None
         if self.last is None and at != HEADER_LENGTH:
             raise Damaged("the first segment is not KEYS", at)
         if self.keys and part.epoch == self.keys[-1].epoch:
@@ -1858,6 +1860,8 @@ class Memfile:
         if segment.flags >> 4 or segment.reserved:
             raise Newer("reserved bit of a segment header", segment.offset)
         if segment.type != SEALED:
+            if segment.type > VOID and not segment.flags & F_OPTIONAL:
+                raise Newer(f"segment type {segment.type}", segment.offset)
             raise Damaged("plain segment in a sealed file", segment.offset)
         if segment.codec not in (0, 1, 2, 15):
             raise Newer("codec", segment.offset)
@@ -1895,6 +1899,8 @@ class Memfile:
 
     def read_keys(self, segment):
         """The KEYS segment's head (20.2)."""
+        if segment.flags >> 4 or segment.reserved or segment.codec not in (0, 1, 2, 15):
+            raise Newer("header of KEYS", segment.offset)
         if segment.type != KEYS or segment.flags or segment.codec:
             raise Damaged("KEYS: type, flags or codec", segment.offset)
         return self.read_headed(segment, "KEYS", KeysPart)
@@ -2384,6 +2390,7 @@ class Verifier:
                 self.history(segment, commit)
         self.check_chain(commit.segment)
         self.check_seal(commit.segment)
+        file.parts(commit.segment)
         require(not commit.segment.flags & (F_OPTIONAL | F_DERIVED), "COMMIT that is OPTIONAL or DERIVED")
         prefix = self.stored if alone else chain.digest()
         self.objects.close()

@@ -35,10 +35,10 @@ KNOWN = {
         newest-nonce newest-tag newest-tag-cut repeated replaced swapped-newest""".split()),
         "a newest commit that counts and does not open is passed over, and what is before it is listed with exit code 0 (20.8)"),
     **dict.fromkeys(("bad-sealed-" + name for name in """
-        succession succession-zero roster-not-opening older-not-opening older-other-key older-swapped""".split()),
+        keys-changed-succession succession succession-zero roster-not-opening older-not-opening older-other-key older-swapped""".split()),
         "a roster, an older key or a Succession that is wrong is called a wrong key (20.4)"),
     **dict.fromkeys(("bad-sealed-" + name for name in """
-        keys-missing-newest older-cut older-none""".split()),
+        keys-damaged-rekeyed keys-missing-newest older-cut older-none""".split()),
         "without KEYS of the newest epoch those of another are tried, and a wrong key is reported (20.5)"),
     **dict.fromkeys(("bad-sealed-" + name for name in """
         plain-index plain-optional plain-records""".split()),
