@@ -6,7 +6,7 @@ set -eu
 wanted="build-essential cmake ninja-build pkg-config libzstd-dev libxxhash-dev libsodium-dev"
 case "${1:-all}" in
   tool) ;;
-  all) wanted="$wanted libcmocka-dev libsqlite3-dev python3 python3-xxhash python3-zstandard file zstd" ;;
+  all) wanted="$wanted libcmocka-dev libsqlite3-dev python3 python3-xxhash python3-zstandard python3-nacl file zstd" ;;
   *) echo "usage: install-dependencies.sh [tool|all]" >&2; exit 2 ;;
 esac
 if [ "${MEMFILE_EXTRA_PACKAGES:-}" ]; then

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 try:
     from vector_writer import *  # noqa: E402,F403
+    import sealed_vectors  # noqa: E402
 except ImportError as error:
     print(f"left out: {error}")
     sys.exit(77)
@@ -46,10 +47,13 @@ def vector(name, spec, why, source, kept=None, data=None, expect=None, read=None
     lost = len(members) < len(known)
     read = read or (expect if kind == "unsupported" or expect == "not-a-memfile" or lost else "sound")
     opens = read in ("sound", "damaged")
+    headers = {key.replace("_", "-"): value for key, value in headers.items()}
     text = [f"expect: {expect}", f"spec: {spec}", f"read: {read}", f"entries: {len(members)}",
             "export-sha256: " + hashlib.sha256(canonical(members).encode()).hexdigest(),
             f"recover: {recover if recover is not None else len(members) if opens or members else 'nothing'}"]
-    text += [f"{key}: {value}" for key, value in headers.items()]
+    if isinstance(source, SealedFile):
+        headers = {"outside": "sound" if kind == "good" else "damaged"} | source.seal.headers() | headers
+    text += [f"{key}: {value}" for key, value in headers.items() if value is not None]
     words = "\n".join(text) + "\n\n"
     line = ""
     for word in why.split():
@@ -308,6 +312,8 @@ def codec():
     vector("good-optional-codec", "18", "A segment of the unknown type 200 with OPTIONAL and the unknown codec 3.", f)
     f = batch(before=lambda f: f.segment(KEYS, b"no slots"))
     vector("bad-keys-in-plain", "5", "KEYS in a file that is not sealed.", f)
+    f = batch(change={"Codec": u8(15)})
+    vector("bad-codec-15", "4.1", "Codec 15, on RECORDS of a plain file.", f, kept="a z")
     for name, flags in (("flag-32", 0x20), ("flag-64", 0x40)):
         f = batch(change={"Flags": u8(flags)})
         vector("unsupported-records-" + name, "4.2", "A reserved bit of Flags, on RECORDS.", f, kept="a", read="newer",
@@ -1470,15 +1476,10 @@ def displaced():
             ("swapped", "Two commits have changed places.", data[:b] + data[f.commits[3]:] + data[b:f.commits[3]], "a", 3)):
         vector("bad-displaced-" + name, "17.2", why + " Readers go on with what is before; recovery finds what is behind.",
                f, data=new, kept=kept, read="sound", recover=recover)
-    f = File({"Suite": u8(1)})
-    f.segment(KEYS, varint(1) + bytes(32) + u8(1) + varint(1) + bytes(100))
-    f.segment(15, b"", flags=F_COMMIT, codec=15, parameter=1, change={"Head_Length": b"", "Content": bytes(120)}, grouped=False)
-    vector("unsupported-sealed", "20", "A sealed file; its ciphertext is not one. This version reads plain files only.", f,
-           kept="", expect="wrong-key", recover="nothing")
 
 
 SECTIONS = [header, segment, codec, block_vectors, core, commits, index, forgetting, content, dictionaries,
-            history, voids, tails, displaced]
+            history, voids, tails, displaced, lambda: sealed_vectors.make(vector)]
 
 
 def main():

@@ -5,19 +5,21 @@ salts are fixed, zstd frames are written by hand, and every field can be given a
 A body is a list of named parts, so that a vector says which part it changes:
 `change={"Number": varint(7)}` or `change={"Names.Suffixes": lambda old: ...}`. Checksums,
 digests and the chain are computed from what is then there. Numbers in comments are chapters
-of SPEC.md.
+of SPEC.md. Sealed files need python3-nacl; boxes, keys and nonces come from a counter.
 """
 import base64
 import hashlib
 import struct
 
 import ed25519
+import nacl.bindings as sodium
 import xxhash
 
 MAGIC = bytes.fromhex("AB6D656D66696C650D0A1A0A")
 SEGMENT_MAGIC = bytes.fromhex("D34D4653")
 TRAILER_MAGIC = bytes.fromhex("4553464D")
 (RECORDS, CHUNK, INDEX, DICTIONARY, KEYS, COMMIT, HISTORY, VOID) = range(1, 9)
+SEALED = 15
 F_COMMIT, F_OPTIONAL, F_DERIVED, F_SYNCED = 1, 2, 4, 8
 (LOGICAL, FULL, INLINE, PARENTS, AUTHOR, EXTRA, SALT, ORDER, SIGNATURES) = (1 << i for i in range(9))
 (OP, ID, KIND, SCOPE, KEY, TIME, TEXT, DATA, MEDIA_TYPE, CONTENT, TITLE, TAGS, LINKS, META, RECORDED,
@@ -422,6 +424,7 @@ class File:
         self.data = bytearray(p.bytes())
         self.data += u64(xxh3(bytes(self.data)) if header_checksum is None else header_checksum)
         self.incarnation, self.memory = incarnation, memory
+        self.keys_at = 0               # the last KEYS segment
         self.stored = blake("memfile1.store", bytes(self.data))          # S (8.7)
         self.void_bytes = b""
         self.group = []                # B of each segment of the group
@@ -817,7 +820,7 @@ class File:
         p.add("Log_Frontier", varint(len(frontier)) + b"".join(frontier))
         p.add("Dictionaries", varint(len(self.dictionaries)) + b"".join(
             varint(n) + b"".join(varint(o // 8) for o in offsets) for n, offsets in self.dictionaries))
-        p.add("Keys", varint(0))
+        p.add("Keys", varint(self.keys_at // 8))
         p.add("Histories", varint(len(self.histories)) + varint(self.histories[0] // 8 if self.histories else 0))
         used = runs(self.runs) if runs else self.runs
         p.add("Runs.Count", varint(len(used)))
@@ -913,6 +916,249 @@ class File:
         self.salt = [r.salt for r in log if r.salt][-1] if any(r.salt for r in log) else bytes(16)
         self.salt_used = not gone.get(self.salt) and any(r.salt for r in log)
         self.salt_next = max([r.salt_index + r.entries for r in log if r.entries] or [0])
+
+
+# --- 20. Sealing --------------------------------------------------------------------------------
+
+def aead(key, nonce, data, plaintext):
+    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, data, nonce, key)
+
+
+def argon(phrase, passes, kib, salt):
+    """The key of a passphrase; one that does not matter for costs that no reader takes."""
+    if not 1 <= passes <= 10 or not 8 <= kib <= 1024:
+        return bytes(32)
+    return sodium.crypto_pwhash_alg(32, phrase, salt, passes, kib << 10, sodium.crypto_pwhash_ALG_ARGON2ID13)
+
+
+def public_of(secret):
+    return sodium.crypto_scalarmult_base(secret)
+
+
+def sealed_box(plaintext, public, ephemeral):
+    """A sealed box of libsodium with an ephemeral secret that is given."""
+    point = public_of(ephemeral)
+    nonce = hashlib.blake2b(point + public, digest_size=24).digest()
+    return point + sodium.crypto_box(plaintext, nonce, public, ephemeral)
+
+
+def key_text(prefix, raw, check=None):
+    """20.11."""
+    check = blake("memfile1.key", prefix.encode() + raw)[:4] if check is None else check
+    return prefix + base64.urlsafe_b64encode(raw + check).decode()
+
+
+def locked_key_text(prefix, raw, phrase, passes, kib, salt=bytes(range(16)), nonce=bytes(24)):
+    head = u32(passes) + u32(kib) + salt + nonce
+    box = aead(argon(phrase, passes, kib, salt), nonce, prefix.encode() + head, raw)
+    return prefix + base64.urlsafe_b64encode(head + box).decode()
+
+
+def padme(n):
+    """20.6."""
+    e = n.bit_length() - 1
+    step = 1 << e - e.bit_length()
+    return -(-n // step) * step
+
+
+class Passphrase:
+    """How a file is sealed: under a passphrase."""
+    kind = 1
+
+    def __init__(self, phrase, passes=1, kib=8, salt=bytes(range(0x60, 0x70))):
+        self.phrase, self.passes, self.kib, self.salt = phrase, passes, kib, salt
+
+    def headers(self):
+        return {"passphrase": self.phrase.decode()}
+
+
+class Recipients:
+    """How a file is sealed: for these secrets' owners; the text of a vector names one of them."""
+    kind = 2
+
+    def __init__(self, *secrets, named=0):
+        self.secrets, self.named = secrets, named
+
+    def headers(self):
+        return {"identity": key_text("MFR1-SECRET-", self.secrets[self.named])}
+
+
+class SealedFile(File):
+    """A sealed memfile. Parts of KEYS are named Keys.… and Slot0 …, Older0 …; of a sealed segment
+    Seal.… what stands outside, Inner.… what stands inside, other names are those of its header.
+    Seal.Data and Seal.Key are what the AEAD takes."""
+
+    def __init__(self, seal, padded=False, change=None, keys=None, data_key=None, seed=b"", **more):
+        change = {} if change is None else change
+        change.setdefault("Suite", u8(1))
+        super().__init__(change, **more)
+        self.header = bytes(self.data)
+        self.seed, self.counter = seed, 0
+        self.padded, self.epoch, self.data_keys = padded, 0, {}
+        self.new_keys(seal, keys, data_key)
+
+    def random(self, n):
+        self.counter += 1
+        return hashlib.blake2b(self.seed + u64(self.counter), digest_size=n, person=b"vectors").digest()
+
+    def subkey(self, label, epoch=None):
+        """20.1."""
+        epoch = epoch or self.epoch
+        return hashlib.blake2b(label.encode() + self.incarnation + u32(epoch), digest_size=32,
+                               key=self.data_keys[epoch], person=b"memfile1.subkey").digest()
+
+    def new_keys(self, seal, change=None, data_key=None, epoch=None):
+        """KEYS of the next epoch; returns its offset."""
+        self.epoch = epoch or self.epoch + 1
+        self.seal = seal
+        self.data_keys[self.epoch] = data_key or self.random(32)
+        return self.keys_segment(change)
+
+    def slot(self, seal, data_key=None, incarnation=None, epoch=None, slot_key=None):
+        """20.3, all slots."""
+        data_key = self.data_keys[self.epoch] if data_key is None else data_key
+        incarnation = self.incarnation if incarnation is None else incarnation
+        epoch = self.epoch if epoch is None else epoch
+        if seal.kind == 1:
+            head, nonce = u32(seal.passes) + u32(seal.kib) + seal.salt, self.random(24)
+            key = slot_key or argon(seal.phrase, seal.passes, seal.kib, seal.salt)
+            return [head + nonce + aead(key, nonce, b"memfile1.slot" + incarnation + u32(epoch) + head, data_key)]
+        return [sealed_box(data_key + incarnation + u32(epoch), public_of(secret), self.random(32))
+                for secret in seal.secrets]
+
+    def keys_segment(self, change=None):
+        """20.2."""
+        seal, wrap = self.seal, self.subkey("wrap")
+        p = Parts(change)
+        p.add("Keys.Header", self.header)
+        p.add("Keys.Epoch", varint(self.epoch))
+        p.add("Keys.Previous", blake("memfile1.bytes", self.keys_body) if self.epoch > 1 else bytes(32))
+        p.add("Keys.Flags", u8(self.padded))
+        p.add("Keys.Kind", u8(seal.kind))
+        slots = self.slot(seal)
+        p.add("Keys.Count", varint(len(slots)))
+        for i, slot in enumerate(slots):
+            p.add(f"Slot{i}", slot)
+        if seal.kind == 2:
+            nonce = self.random(24)
+            p.add("Keys.Roster", nonce + aead(self.subkey("roster"), nonce, u32(self.epoch) + self.incarnation,
+                                              b"".join(map(public_of, seal.secrets))))
+        p.add("Keys.Older_Count", varint(self.epoch - 1))
+        for epoch in range(1, self.epoch):
+            nonce = self.random(24)
+            p.add(f"Older{epoch}", nonce + aead(wrap, nonce, u32(epoch) + self.incarnation, self.data_keys[epoch]))
+        covered = p.bytes()
+        p.add("Keys.Commitment", hashlib.blake2b(covered, digest_size=32, key=self.subkey("commit")).digest())
+        p.add("Keys.Succession", bytes(32) if self.epoch == 1 else
+              hashlib.blake2b(covered, digest_size=32, key=self.subkey("rekey", self.epoch - 1)).digest())
+        p.add("Keys.End", b"")
+        self.keys_head = p.bytes()
+        return self.repeat_keys(change)
+
+    def repeat_keys(self, change=None, head=None):
+        self.keys_at = File.segment(self, KEYS, head or self.keys_head, change=change)
+        if head is None:
+            self.keys_body = self.last_body
+        return self.keys_at
+
+    def rekey(self, seal, change=None, commit=None, data_key=None, epoch=None):
+        """A new epoch in a group of its own."""
+        self.new_keys(seal, change, data_key, epoch)
+        return self.maintenance(change=commit)
+
+    def segment(self, type, head, content=b"", flags=0, codec=0, parameter=0, change=None, stored=None,
+                grouped=True, plain=False):
+        if type == VOID or plain:
+            return super().segment(type, head, content, flags, codec, parameter, change, stored, grouped)
+        change = {} if change is None else change
+        offset = len(self.data)
+        body = Parts(change)
+        body.add("Head_Length", varint(len(head)))
+        body.add("Head", head)
+        body.add("Content", content if stored is None else stored)
+        body = body.bytes()
+        p = Parts(change)
+        for name, value in (("Inner.Type", u8(type)), ("Inner.Flags", u8(flags)), ("Inner.Codec", u8(codec)),
+                            ("Inner.Zero", u8(0)), ("Inner.Raw_Length", u32(len(content))),
+                            ("Inner.Codec_Parameter", u32(parameter)), ("Inner.Body_Length", u32(len(body)))):
+            p.add(name, value)
+        p.add("Inner.Body", body)
+        size = len(p.bytes())
+        p.add("Inner.Zeros", bytes(padme(size) - size if self.padded else 0))
+        plaintext = p.bytes()
+        clear = Parts(change)
+        clear.add("Seal.Keys", u64(self.keys_at))
+        if flags & F_COMMIT:
+            clear.add("Seal.Group_Length", u64(offset - (self.group_start or offset)))
+        clear = clear.bytes()
+        p = Parts(change)
+        for name, value in (("Segment_Magic", SEGMENT_MAGIC), ("Type", u8(SEALED)),
+                            ("Flags", u8(flags & (F_COMMIT | F_SYNCED))), ("Codec", u8(15)), ("Reserved", u8(0)),
+                            ("Stored_Length", u32(len(clear) + 24 + len(plaintext) + 16)), ("Raw_Length", u32(0)),
+                            ("Offset", u64(offset)), ("Previous_Commit", u64(self.previous)),
+                            ("Parent_Tag", self.stored[:8]), ("Incarnation_Tag", self.incarnation[:4]),
+                            ("Codec_Parameter", u32(self.epoch))):
+            p.add(name, value)
+        header = p.bytes()
+        seal = Parts(change)
+        # 20.7, with zeros in place of the hedge: any nonce does.
+        seal.add("Seal.Nonce", hashlib.blake2b(self.random(32) + header[16:40] + bytes(16), digest_size=24,
+                                               key=self.subkey("nonce")).digest())
+        nonce = seal.bytes()
+        seal.add("Seal.Ciphertext", aead(change.get("Seal.Key") or self.subkey("seal"), nonce,
+                                         change.get("Seal.Data", b"memfile1.seal" + self.incarnation + header + clear),
+                                         plaintext))
+        change.setdefault("used", set()).update({"Seal.Key", "Seal.Data"})
+        body = clear + seal.bytes()
+        checksum = Parts(change)
+        checksum.add("Body_Checksum", u64(xxh3(body)))
+        header += checksum.bytes()
+        checksum.add("Segment_Checksum", u64(xxh3(header)))
+        header += checksum.bytes()[8:]
+        tail = Parts(change)
+        tail.add("Padding", bytes(-(offset + 64 + len(body)) % 8))
+        if flags & F_COMMIT:
+            tail.add("Trailer", u32(64 + len(body) + len(tail.bytes()) + 8) + TRAILER_MAGIC)
+        self.data += header + body + tail.bytes()
+        self.last_body = body
+        b = header + blake("memfile1.bytes", body)
+        if flags & F_COMMIT or not grouped:
+            self.last_b = b
+        else:
+            if self.group_start is None:
+                self.group_start = offset
+            self.group.append(b)
+        return offset
+
+
+def segments_of(data):
+    """[header, body] of each segment of a file without voids."""
+    at, out = 80, []
+    while at < len(data):
+        length = int.from_bytes(data[at + 8:at + 12], "little")
+        out.append([bytes(data[at:at + 64]), bytes(data[at + 64:at + 64 + length])])
+        at = (at + 64 + length + 7) // 8 * 8 + (8 if data[at + 5] & F_COMMIT else 0)
+    return out
+
+
+def mended(data, segments):
+    """What somebody without a key can do: the file of these segments, each with its place, links, lengths
+    and checksums made right. The ciphertexts stay as they are."""
+    out, stored, previous, group = bytearray(data[:80]), blake("memfile1.store", bytes(data[:80])), 0, []
+    for header, body in segments:
+        offset = len(out)
+        header = header[:8] + u32(len(body)) + header[12:16] + u64(offset) + u64(previous) + stored[:8] + header[40:48]
+        header += u64(xxh3(body))
+        header += u64(xxh3(header))
+        out += header + body + bytes(-(offset + 64 + len(body)) % 8)
+        b = header + blake("memfile1.bytes", body)
+        if header[5] & F_COMMIT:
+            out += u32(len(out) + 8 - offset) + TRAILER_MAGIC
+            prefix = blake("memfile1.store", stored + b"".join(group)) if group else stored
+            stored, previous, group = blake("memfile1.store", prefix + b), offset, []
+        else:
+            group.append(b)
+    return bytes(out)
 
 
 def salt_tree(root, gone):

@@ -3,21 +3,27 @@
 """A second reader of the memfile format, written from the specification alone.
 
     second_reader.py check FILE...                    verify whole files (SPEC 15.5)
+    second_reader.py outside FILE...                  verify sealed files without a key (SPEC 20.8)
     second_reader.py export FILE [--as-of COMMIT]     entries as JSON Lines (SPEC 7.7)
+
+Behind all: [--passphrase-file FILE | --identity KEYFILE [--identity-passphrase-file FILE]].
 
 `check` prints one line for each file:
 
     good FILE entries=N commits=N history=HEX
     truncated FILE OFFSET REASON          damaged FILE OFFSET REASON
     unsupported FILE REASON               not-a-memfile FILE
+    wrong-key FILE REASON                 over-limit FILE REASON
     system FILE REASON                    (it cannot be read at all)
 
-and ends with 0 if all are good, 3 after damage or truncation, else 4. The numbers in
-comments are chapters of SPEC.md. The file is plain Python with python3-zstandard and
-python3-xxhash. Sealed files (20) are reported as unsupported.
+and ends with 0 if all are good, 3 after damage or truncation, else 4. `outside` says of a good
+one `outside FILE commits=N segments=N stored=HEX` and, for each epoch, its kind and slots. The
+numbers in comments are chapters of SPEC.md. The file is plain Python with python3-zstandard and
+python3-xxhash, and for sealed files (20) python3-nacl; without it they are unsupported.
 
-As a module: `open_bytes(data)` or `open_file(name)` give a Memfile; `Memfile.verify()` checks
-everything, `Memfile.entries(as_of)` iterates over entries, `Memfile.to_json(entry)` maps one.
+As a module: `open_bytes(data, key)` or `open_file(name, key)` give a Memfile; `Memfile.verify()` checks
+everything, `Memfile.entries(as_of)` iterates over entries, `Memfile.to_json(entry)` maps one. A key
+is `passphrase(bytes)` or `identity(text of a key file)`. `outside(data)` needs none.
 """
 
 import base64
@@ -35,6 +41,12 @@ from pathlib import Path
 
 import xxhash
 import zstandard
+
+try:
+    import nacl.bindings as sodium
+    from nacl.exceptions import CryptoError
+except ImportError:
+    sodium = None
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 import ed25519  # noqa: E402
@@ -59,6 +71,9 @@ LOOK_BACK = 18_874_368
 MAX_SEGMENT = 1_048_648
 MAX_COMMIT_TRIES = 64
 MAX_COMMIT_DISTANCE = 64
+MAX_UNSYNCED = 65_536
+MAX_SLOTS, MAX_OLDER = 32, 1024
+ARGON_PASSES, ARGON_LEAST_KIB, ARGON_MOST_KIB = 10, 8, 1 << 20
 U64 = 1 << 64
 
 # This reader's own limits. Packed integers of Width 0 and zstd frames let a small file stand
@@ -127,6 +142,14 @@ class Truncated(MemfileError):
 
 class Damaged(MemfileError):
     verdict = "damaged"
+
+
+class WrongKey(MemfileError):
+    verdict = "wrong-key"
+
+
+class OverLimit(MemfileError):
+    verdict = "over-limit"
 
 
 class Invalid(Exception):
@@ -875,7 +898,8 @@ def read_salt_tree(cur):
 class Segment:
     """A sound segment header, and where its segment ends."""
     __slots__ = ("offset", "type", "flags", "codec", "reserved", "stored_length", "raw_length",
-                 "previous_commit", "parent_tag", "parameter", "body_checksum", "end")
+                 "previous_commit", "parent_tag", "parameter", "body_checksum", "end", "plain", "epoch",
+                 "keys", "group_length")
 
     def is_commit(self):
         return bool(self.flags & F_COMMIT)
@@ -1126,17 +1150,326 @@ def has_zero_sector(view, start, end):
     return False
 
 
+# --- Sealing (20) --------------------------------------------------------------------------
+
+class OuterCommit:
+    """What a sealed commit shows without a key."""
+
+    def __init__(self, file, segment):
+        self.segment, self.offset = segment, segment.offset
+        _, length, _ = file.clear_part(segment)
+        self.group_start = segment.offset - length
+        if length % 8 or self.group_start < HEADER_LENGTH:
+            raise Damaged("Group_Length", segment.offset)
+
+
+def aead_open(key, nonce, data, box):
+    """The plaintext, or None if the box does not open."""
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(bytes(box), data, bytes(nonce), key)
+    except CryptoError:
+        return None
+
+
+def check_costs(passes, kib):
+    """20.3."""
+    if passes > ARGON_PASSES or kib > ARGON_MOST_KIB:
+        raise OverLimit("cost of Argon2id")
+    require(passes >= 1 and kib >= ARGON_LEAST_KIB, "cost of Argon2id")
+
+
+def argon(phrase, passes, kib, salt):
+    """Argon2id 1.3, one lane, 32 bytes."""
+    check_costs(passes, kib)
+    return sodium.crypto_pwhash_alg(32, phrase, salt, passes, kib << 10, sodium.crypto_pwhash_ALG_ARGON2ID13)
+
+
+class KeysPart:
+    """The head of a KEYS segment (20.2)."""
+
+    def __init__(self, head):
+        self.head = head
+        cur = Cursor(head)
+        self.header = cur.take(HEADER_LENGTH)
+        self.epoch = cur.varint()
+        require(1 <= self.epoch <= MAX_OLDER + 1, "Epoch")
+        self.previous = cur.take(32)
+        self.flags = cur.u8()
+        self.kind = cur.u8()
+        if self.flags & ~1 or self.kind not in (1, 2):
+            raise Unknown("Keys_Flags or Slot_Kind")
+        count = cur.varint()
+        require(1 <= count <= (1 if self.kind == 1 else MAX_SLOTS), "Slots")
+        self.slots = [cur.take(96 if self.kind == 1 else 100) for _ in range(count)]
+        self.roster = None if self.kind == 1 else (cur.take(24), cur.take(32 * count + 16))
+        older = cur.varint()
+        require(older == self.epoch - 1, "Older")
+        self.older = [(cur.take(24), cur.take(48)) for _ in range(older)]
+        self.covered = head[:cur.pos]
+        self.commitment = cur.take(32)
+        self.succession = cur.take(32)
+        require(cur.left() == 0, "head is too long")
+
+    def check_first(self):
+        if self.epoch == 1:
+            require(not any(self.previous), "Previous of epoch 1")
+            require(not any(self.succession), "Succession of epoch 1")
+
+
+def subkey(data_key, label, incarnation, epoch):
+    """20.1."""
+    return hashlib.blake2b(label + incarnation + struct.pack("<I", epoch), digest_size=32, key=data_key,
+                           person=b"memfile1.subkey").digest()
+
+
+class Vault:
+    """The data keys of all epochs, from the newest KEYS segment and what opens a slot of it."""
+
+    def __init__(self, file, segment, key):
+        self.incarnation = file.incarnation
+        part = file.read_keys(segment)
+        if part.header != file.header:
+            raise WrongKey("KEYS of another file", segment.offset)
+        try:
+            data_key = self.open_slots(part, key)
+        except Invalid as error:
+            raise Damaged(f"KEYS: {error}", segment.offset) from None
+        if data_key is None:
+            raise WrongKey("no slot opens", segment.offset)
+        self.keys = {part.epoch: data_key}
+        self.subkeys = {}
+        if not self.commits_to(part, part.epoch):
+            raise WrongKey("Commitment", segment.offset)
+        try:
+            self.open_older(part)
+            self.check_inside(part)
+        except Invalid as error:
+            raise Damaged(f"KEYS: {error}", segment.offset) from None
+
+    def subkey(self, label, epoch):
+        if epoch not in self.keys:
+            return None
+        known = self.subkeys.get((label, epoch))
+        if known is None:
+            known = self.subkeys[label, epoch] = subkey(self.keys[epoch], label, self.incarnation, epoch)
+        return known
+
+    def open_slots(self, part, key):
+        """20.3: the data key, None if no slot opens."""
+        kind, secret = key
+        if part.kind == 1:
+            slot = part.slots[0]
+            passes, kib = struct.unpack_from("<II", slot)
+            check_costs(passes, kib)
+            if kind != "passphrase":
+                return None
+            data = b"memfile1.slot" + self.incarnation + struct.pack("<I", part.epoch) + slot[:24]
+            return aead_open(argon(secret, passes, kib, slot[8:24]), slot[24:48], data, slot[48:])
+        if kind != "identity":
+            return None
+        public = sodium.crypto_scalarmult_base(secret)
+        for slot in part.slots:
+            try:
+                inside = sodium.crypto_box_seal_open(bytes(slot), public, secret)
+            except (CryptoError, ValueError, RuntimeError):
+                continue
+            if inside[32:] == self.incarnation + struct.pack("<I", part.epoch):
+                return inside[:32]
+        return None
+
+    def keyed(self, part, label, epoch):
+        """BLAKE2b of what Commitment and Succession cover, under a subkey of that epoch's data key."""
+        key = self.subkey(label, epoch)
+        return hashlib.blake2b(part.covered, digest_size=32, key=key).digest()
+
+    def commits_to(self, part, epoch):
+        return self.keyed(part, b"commit", epoch) == part.commitment
+
+    def wrapped(self, part):
+        """The data keys of Older, each None if it does not open."""
+        key = self.subkey(b"wrap", part.epoch)
+        return [aead_open(key, nonce, struct.pack("<I", i + 1) + self.incarnation, box)
+                for i, (nonce, box) in enumerate(part.older)]
+
+    def open_older(self, part):
+        for i, key in enumerate(self.wrapped(part)):
+            require(key is not None, "an older key does not open")
+            self.keys[i + 1] = key
+
+    def check_inside(self, part):
+        """What only an opened KEYS segment shows: Succession, roster, older keys."""
+        part.check_first()
+        if part.epoch > 1:
+            require(self.keyed(part, b"rekey", part.epoch - 1) == part.succession, "Succession")
+        require(self.wrapped(part) == [self.keys[i + 1] for i in range(len(part.older))], "older keys")
+        if part.roster:
+            data = struct.pack("<I", part.epoch) + self.incarnation
+            roster = aead_open(self.subkey(b"roster", part.epoch), part.roster[0], data, part.roster[1])
+            require(roster is not None, "roster")
+
+
+KEY_LINE = re.compile(r"(MF[RS]1-SECRET-|MF[RS]1-LOCKED-|mf[rs]1-)([A-Za-z0-9_-]+)")
+
+
+def key_of(text, phrase=None):
+    """20.11: (prefix, 32 bytes) of the text of a key file."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    require(len(lines) == 1, "key file: not one line")
+    match = KEY_LINE.fullmatch(lines[0])
+    require(match and len(match[2]) % 4 == 0, "key file: form")
+    prefix, raw = match[1], base64.urlsafe_b64decode(match[2])
+    if "LOCKED" in prefix:
+        require(len(raw) == 96, "key file: length")
+        if not phrase:
+            raise WrongKey("key file: a passphrase is needed")
+        passes, kib = struct.unpack_from("<II", raw)
+        key = aead_open(argon(phrase, passes, kib, raw[8:24]), raw[24:48], prefix.encode() + raw[:48], raw[48:])
+        if key is None:
+            raise WrongKey("key file: its passphrase")
+        return prefix, key
+    require(len(raw) == 36, "key file: length")
+    require(blake(b"memfile1.key", prefix.encode(), raw[:32])[:4] == raw[32:], "key file: check")
+    require(any(raw[:32]), "key file: zero")
+    return prefix, raw[:32]
+
+
+def passphrase(phrase):
+    return "passphrase", phrase
+
+
+def identity(text, phrase=None):
+    """The key of a recipient, from the text of a key file."""
+    if sodium is None:
+        raise Newer("python3-nacl is not there")
+    try:
+        prefix, secret = key_of(text, phrase)
+        require(prefix in ("MFR1-SECRET-", "MFR1-LOCKED-"), "key file: no recipient's secret")
+    except Invalid as error:
+        raise WrongKey(str(error)) from None
+    return "identity", secret
+
+
+class Outside:
+    """20.8: what is told of a sealed file without a key; raises what is wrong."""
+
+    def __init__(self, data):
+        self.file = file = Memfile(data, opened=False)
+        if not file.sealed:
+            raise WrongKey("a plain file")
+        self.commits = self.segments = 0
+        self.keys = []                         # KeysPart of each epoch
+        self.bodies = []
+        self.last = None                       # the last KEYS segment
+        stored, previous, start = blake(b"memfile1.store", file.header), 0, HEADER_LENGTH
+        for commit in self.chain():
+            prefix = b""
+            if commit.group_start < start:
+                raise Damaged("Group_Length", commit.offset)
+            if commit.group_start > start:
+                void = file.view[start:commit.group_start]
+                prefix = struct.pack("<Q", len(void)) + blake(b"memfile1.bytes", void)
+            at, blocks = commit.group_start, []
+            while at <= commit.offset:
+                segment = commit.segment if at == commit.offset else file.segment_at(at, commit.offset)
+                if segment.previous_commit != previous or segment.parent_tag != stored[:8]:
+                    raise Damaged("Previous_Commit or Parent_Tag", at)
+                self.place(segment, commit, start)
+                blocks.append(bytes(file.view[at:at + 64]) + blake(b"memfile1.bytes", file.body(segment)))
+                self.segments += 1
+                at = segment.end
+            head = blake(b"memfile1.store", stored, prefix, *blocks[:-1]) if blocks[1:] else stored
+            stored = blake(b"memfile1.store", head, blocks[-1])
+            self.commits += 1
+            previous, start = commit.offset, commit.segment.end
+        self.stored = stored
+        error = file.unfinished()
+        if error:
+            raise error
+
+    def chain(self):
+        commit = self.file.newest
+        chain = [commit]
+        while commit.segment.previous_commit:
+            offset = commit.segment.previous_commit
+            if offset >= commit.group_start:
+                raise Damaged("Previous_Commit", commit.offset)
+            segment = self.file.segment_at(offset, commit.group_start)
+            if not segment.is_commit():
+                raise Damaged("Previous_Commit", commit.offset)
+            commit = OuterCommit(self.file, segment)
+            chain.append(commit)
+        return reversed(chain)
+
+    def place(self, segment, commit, start):
+        file, at = self.file, segment.offset
+        void = at == commit.group_start and at > start
+        if (segment.type == VOID) != void or segment.type == VOID and at == commit.offset:
+            raise Damaged("VOID and void do not go together", at)
+        if segment.type == VOID:
+            file.check_place(segment, start, True)
+            return
+        if segment.is_commit() != (at == commit.offset):
+            raise Damaged("commit within a group", at)
+        if segment.type == KEYS:
+            self.add_keys(segment)
+            return
+        keys, _, _ = file.clear_part(segment)
+        if self.last is None:
+            raise Damaged("the first segment is not KEYS", at)
+        if keys != self.last.offset:
+            raise Damaged("Keys is not the last KEYS segment", at)
+        if segment.parameter != self.keys[-1].epoch:
+            raise Damaged("epoch of a segment", at)
+
+    def add_keys(self, segment):
+        file, at = self.file, segment.offset
+        part, body = file.read_keys(segment), file.body(segment)
+        if part.header != file.header:
+            raise Damaged("KEYS of another file", at)
+        try:
+            part.check_first()
+            if part.kind == 1:
+                check_costs(*struct.unpack_from("<II", part.slots[0]))
+        except Invalid as error:
+            raise Damaged(f"KEYS: {error}", at) from None
+        if self.last is None and at != HEADER_LENGTH:
+            raise Damaged("the first segment is not KEYS", at)
+        if self.keys and part.epoch == self.keys[-1].epoch:
+            if body != self.bodies[-1]:
+                raise Damaged("KEYS repeated with another body", at)
+        elif part.epoch != len(self.keys) + 1:
+            raise Damaged("KEYS: epoch", at)
+        else:
+            if self.keys and part.previous != blake(b"memfile1.bytes", self.bodies[-1]):
+                raise Damaged("KEYS: Previous", at)
+            self.keys.append(part)
+            self.bodies.append(body)
+        self.last = segment
+
+
 class Memfile:
     """A file whose header and newest commit are found."""
 
-    def __init__(self, data):
+    def __init__(self, data, key=None, opened=True):
         self.data = data
         self.view = memoryview(data)
         self.length = len(data)
+        self.vault = None
         self.read_header()
+        if self.sealed and opened:
+            if key is None:
+                raise WrongKey("a key is needed")
+            if sodium is None:
+                raise Newer("sealed file, and python3-nacl is not there")
+        if not self.sealed and key is not None:                                          # 20.8
+            raise WrongKey("a key for a plain file")
         self.forget()
         self.newest = self.find_newest()
         self.end = self.newest.segment.end
+        if self.sealed and opened:
+            self.vault = Vault(self, self.newest_keys(), key)
+            self.newest = self.commit_of(self.newest.segment)
 
     def forget(self):
         """Before the file is read from its start."""
@@ -1164,13 +1497,15 @@ class Memfile:
             "<HBBIIII", header, 12)
         if version != 1:
             raise Newer(f"Format_Version {version}")
-        if suite != 0:
-            raise Newer("sealed file" if suite == 1 else f"Suite {suite}")
+        if suite > 1:
+            raise Newer(f"Suite {suite}")
         if read_features:
             raise Newer("Read_Features")
         if reserved_1 or reserved_2 or header[64:72] != bytes(8):
             raise Newer("reserved field of the header")
         self.header = bytes(header)
+        self.sealed = suite == 1
+        self.incarnation = self.header[32:48]
         self.incarnation_tag = self.header[32:36]
         self.memory_id = self.header[48:64]
         self.incarnation_seed = int.from_bytes(self.incarnation_tag, "little")
@@ -1192,6 +1527,7 @@ class Memfile:
                 or segment.raw_length > MAX_BODY or xxh3(raw[:56]) != checksum):
             return None
         segment.offset = offset
+        segment.plain = None                   # the inner body, once it is opened (20.6)
         segment.end = (offset + 64 + segment.stored_length + 7) // 8 * 8
         if segment.flags & F_COMMIT:
             segment.end += 8
@@ -1235,12 +1571,12 @@ class Memfile:
 
     def parts(self, segment):
         """4.3: head and content of a sound segment."""
+        self.unseal(segment)
         if segment.flags >> 4 or segment.reserved:
             raise Newer("reserved bit of a segment header", segment.offset)
         if segment.codec not in (0, 1, 2):
-            raise Newer("codec", segment.offset)
-        body = self.body(segment)
-        cur = Cursor(body)
+            raise (Damaged if segment.codec == 15 else Newer)("codec", segment.offset)
+        cur = Cursor(self.inner_body(segment))
         try:
             head = cur.take(cur.varint())
             stored = cur.take(cur.left())
@@ -1299,15 +1635,19 @@ class Memfile:
 
     def commit_of(self, segment):
         """The decoded head of a sound segment with the flag COMMIT."""
+        self.unseal(segment)
         if segment.flags >> 4 or segment.reserved:
             raise Newer("reserved bit of a segment header", segment.offset)
         if segment.type != COMMIT or not segment.is_commit():
             raise Damaged("flag COMMIT and type COMMIT do not go together", segment.offset)
         if segment.codec not in (0, 1, 2):
             raise Newer("codec", segment.offset)
-        cur = Cursor(self.body(segment))
+        cur = Cursor(self.inner_body(segment))
         try:
-            return Commit(segment, cur.take(cur.varint()))
+            commit = Commit(segment, cur.take(cur.varint()))
+            require(not self.sealed or commit.group_length == segment.group_length,
+                    "Group_Length inside and outside")
+            return commit
         except Invalid as error:
             raise Damaged(f"commit: {error}", segment.offset) from None
         except Unknown as error:
@@ -1321,14 +1661,16 @@ class Memfile:
         if segment is None or not segment.is_commit():
             return None
         try:
-            commit = self.commit_of(segment)
+            commit = OuterCommit(self, segment) if self.sealed else self.commit_of(segment)
         except Damaged:
             return None
         if not segment.flags & F_SYNCED:
+            if commit.offset - commit.group_start > MAX_UNSYNCED:
+                return None
             at = commit.group_start
             while at < commit.offset:
                 inner = self.sound_at(at, commit.offset)
-                if inner is None:
+                if inner is None or inner.previous_commit != segment.previous_commit:
                     return None
                 at = inner.end
         return commit
@@ -1428,7 +1770,8 @@ class Memfile:
         segment = self.sound_at(end - length, end)
         if segment and segment.is_commit():
             try:
-                start = max(start, self.commit_of(segment).group_start)
+                commit = OuterCommit(self, segment) if self.sealed else self.commit_of(segment)
+                start = max(start, commit.group_start)
             except (Damaged, Newer):
                 pass
             return not has_zero_sector(self.view, start, end)
@@ -1496,11 +1839,12 @@ class Memfile:
     def check_place(self, segment, start, first):
         """5, 5.8, 18: what may stand before a commit, and the void."""
         offset = segment.offset
+        self.unseal(segment)
         if segment.flags >> 4 or segment.reserved:
             raise Newer("reserved bit of a segment header", offset)
         if segment.type in (0, COMMIT) or segment.flags & (F_COMMIT | F_SYNCED):
             raise Damaged("type or flags of a segment before the commit", offset)
-        if segment.type in (KEYS, SEALED):
+        if segment.type == SEALED or segment.type == KEYS and not self.sealed:
             raise Damaged("segment of a sealed file in a plain one", offset)
         if segment.type > VOID:
             if not segment.flags & F_OPTIONAL:
@@ -1518,6 +1862,86 @@ class Memfile:
                 raise Damaged("Void_Length", offset)
             if xxh3(self.view[start:offset]) != checksum:
                 raise Damaged("Void_Checksum", start)
+
+    # 20. Seals
+
+    def inner_body(self, segment):
+        return self.body(segment) if segment.plain is None else segment.plain
+
+    def clear_part(self, segment):
+        """Fields 1 and 2 of 20.6, and the rules for the header; (Keys, Group_Length, nonce's position)."""
+        if segment.flags >> 4 or segment.reserved:
+            raise Newer("reserved bit of a segment header", segment.offset)
+        if segment.type != SEALED:
+            if segment.type > VOID and not segment.flags & F_OPTIONAL:
+                raise Newer(f"segment type {segment.type}", segment.offset)
+            raise Damaged("plain segment in a sealed file", segment.offset)
+        if segment.codec not in (0, 1, 2, 15):
+            raise Newer("codec", segment.offset)
+        if segment.codec != 15 or segment.raw_length or segment.flags & (F_OPTIONAL | F_DERIVED):
+            raise Damaged("header of a sealed segment", segment.offset)
+        if segment.flags & F_SYNCED and not segment.is_commit():
+            raise Damaged("SYNCED on what is no commit", segment.offset)
+        body, at = self.body(segment), 16 if segment.is_commit() else 8
+        if len(body) < at + 24 + 16 + 16:
+            raise Damaged("sealed segment: length", segment.offset)
+        keys, = struct.unpack_from("<Q", body)
+        return keys, struct.unpack_from("<Q", body, 8)[0] if at == 16 else None, at
+
+    def unseal(self, segment):
+        """Makes of a sealed segment what stands inside it."""
+        if not self.sealed or segment.plain is not None or segment.type in (KEYS, VOID):
+            return
+        keys, group_length, at = self.clear_part(segment)
+        body = self.body(segment)
+        data = (b"memfile1.seal" + self.incarnation + bytes(self.view[segment.offset:segment.offset + 48])
+                + body[:at])
+        key = self.vault.subkey(b"seal", segment.parameter)
+        if key is None:
+            raise Damaged("sealed segment: epoch", segment.offset)
+        plain = aead_open(key, body[at:at + 24], data, body[at + 24:])
+        if plain is None:
+            raise Damaged("sealed segment does not open", segment.offset)
+        kind, flags, codec, zero, raw_length, parameter, length = struct.unpack_from("<BBBBIII", plain)
+        if ((flags ^ segment.flags) & (F_COMMIT | F_SYNCED) or kind in (0, KEYS, VOID, SEALED) or zero
+                or raw_length > MAX_BODY or length > len(plain) - 16 or any(plain[16 + length:])):
+            raise Damaged("sealed segment: what it holds", segment.offset)
+        segment.keys, segment.group_length, segment.epoch = keys, group_length, segment.parameter
+        segment.type, segment.flags, segment.codec = kind, flags, codec
+        segment.raw_length, segment.parameter, segment.plain = raw_length, parameter, plain[16:16 + length]
+
+    def read_keys(self, segment):
+        """The KEYS segment's head (20.2)."""
+        if segment.flags >> 4 or segment.reserved or segment.codec not in (0, 1, 2, 15):
+            raise Newer("header of KEYS", segment.offset)
+        if segment.type != KEYS or segment.flags or segment.codec:
+            raise Damaged("KEYS: type, flags or codec", segment.offset)
+        return self.read_headed(segment, "KEYS", KeysPart)
+
+    def newest_keys(self):
+        """20.5: the KEYS segment that the newest commit names, else another of that epoch."""
+        newest = self.newest.segment
+        keys, _, _ = self.clear_part(newest)
+
+        def fits(segment):
+            if segment is None or segment.type != KEYS:
+                return False
+            try:
+                return self.read_keys(segment).epoch == newest.parameter
+            except Damaged:
+                return False
+
+        segment = self.sound_at(keys, newest.offset)
+        if fits(segment):
+            return segment
+        if keys % 8 or not HEADER_LENGTH <= keys < newest.offset or segment is not None and segment.type != KEYS:
+            raise Damaged("Keys of the newest commit", newest.offset)
+        for header, sound in self.sound_headers(HEADER_LENGTH, newest.offset):
+            if sound and fits(header):
+                return header
+        if segment is not None and segment.type == KEYS:
+            self.read_keys(segment)            # says what is wrong with it
+        raise Damaged("no KEYS segment of the newest epoch", keys)
 
     def read(self, segment, what, read):
         """Calls read(head, content) of the segment; what it finds invalid is damage."""
@@ -1872,10 +2296,11 @@ class Log:
 # --- Verify (15.5) -------------------------------------------------------------------------
 
 class Report:
-    def __init__(self, entries, commits, history):
+    def __init__(self, entries, commits, history, stored):
         self.entries = entries
         self.commits = commits
         self.history = history
+        self.stored = stored
 
 
 class Ranges:
@@ -1935,6 +2360,9 @@ class Verifier:
         self.pages = {}                        # decoded pages
         self.kept_items = 0
         self.verified_runs = {}
+        self.keys = None                       # the last KEYS segment
+        self.epoch = 0
+        self.keys_body = None
 
     def run(self):
         for commit, start, segments in self.file.groups():
@@ -1945,7 +2373,7 @@ class Verifier:
                 raise Damaged(f"commit {commit.number}: {error}", offset) from None
             except Unknown as error:
                 raise Newer(f"commit {commit.number}: {error}", offset) from None
-        return Report(self.entry_count, len(self.log.digests), self.log.digests[-1])
+        return Report(self.entry_count, len(self.log.digests), self.log.digests[-1], self.stored)
 
     # Groups
 
@@ -1968,8 +2396,11 @@ class Verifier:
         for segment in segments:
             alone = False
             self.check_chain(segment)
+            self.check_seal(segment)
             chain.update(self.stored_bytes(segment))
-            if segment.type == RECORDS:
+            if segment.type == KEYS:
+                self.read_keys(segment, commit)
+            elif segment.type == RECORDS:
                 if not commit.logical and self.previous is None and salts is None:
                     salts = self.folded_salts()
                 self.records(segment, commit, salts)
@@ -1985,6 +2416,8 @@ class Verifier:
             elif segment.type == HISTORY:
                 self.history(segment, commit)
         self.check_chain(commit.segment)
+        self.check_seal(commit.segment)
+        file.parts(commit.segment)
         require(not commit.segment.flags & (F_OPTIONAL | F_DERIVED), "COMMIT that is OPTIONAL or DERIVED")
         prefix = self.stored if alone else chain.digest()
         self.objects.close()
@@ -2005,6 +2438,35 @@ class Verifier:
         self.check_full(commit)
         self.stored = blake(b"memfile1.store", prefix, self.stored_bytes(commit.segment))
         self.previous = commit
+
+    def check_seal(self, segment):
+        """20.5, 20.6: Keys and epoch of a sealed segment; the first segment is KEYS."""
+        if not self.file.sealed or segment.type in (KEYS, VOID):
+            return
+        if self.keys is None:
+            raise Damaged("the first segment is not KEYS", segment.offset)
+        if segment.epoch != self.epoch or segment.keys != self.keys.offset:
+            raise Damaged("Keys or epoch of a sealed segment", segment.offset)
+
+    def read_keys(self, segment, commit):
+        """20.2, 20.5."""
+        part, body = self.file.read_keys(segment), self.file.body(segment)
+        vault, at = self.file.vault, segment.offset
+        require(part.header == self.file.header, "KEYS of another file")
+        if self.keys is None and at != HEADER_LENGTH:
+            raise Damaged("the first segment is not KEYS", at)
+        if part.epoch == self.epoch:
+            if body != self.keys_body:
+                raise Damaged("KEYS repeated with another body", at)
+        else:
+            require(part.epoch == self.epoch + 1, "KEYS: epoch")
+            require(part.epoch == 1 or not commit.logical, "KEYS of a new epoch, and a LOGICAL commit")
+            require(part.epoch == 1 or part.previous == blake(b"memfile1.bytes", self.keys_body), "KEYS: Previous")
+            require(part.epoch in vault.keys, "KEYS: an epoch above that of the newest commit")
+            require(vault.commits_to(part, part.epoch), "KEYS: Commitment")
+            vault.check_inside(part)
+            self.epoch, self.keys_body = part.epoch, body
+        self.keys = segment
 
     def add_commit(self, commit):
         require(self.entry_count == commit.entries_after, "Entry_Count")
@@ -2273,7 +2735,7 @@ class Verifier:
             require(first and second, "DICTIONARY: only one copy")
             dictionaries.append((number, first // 8, second // 8))
         require(footer.dictionaries == dictionaries, "footer: Dictionaries")
-        require(footer.keys == 0, "footer: Keys in a plain file")
+        require(footer.keys * 8 == (self.keys.offset if self.keys else 0), "footer: Keys")
         first = self.histories[0].offset // 8 if self.histories else 0
         require(footer.histories == (len(self.histories), first), "footer: Histories")
         require(footer.salt == (tree.root() if tree else bytes(16)), "footer: Salt")
@@ -2383,35 +2845,57 @@ def varint_string(text):
 
 # --- Command line --------------------------------------------------------------------------
 
-def open_bytes(data):
+def open_bytes(data, key=None):
     """Opens a memfile that stands in memory."""
-    return Memfile(bytes(data))
+    return Memfile(bytes(data), key)
 
 
-def open_file(name):
+def open_file(name, key=None):
     with open(name, "rb") as file:
-        return Memfile(file.read())
+        return Memfile(file.read(), key)
 
 
-def check(name):
-    """The line that `check` prints, and the exit code for it."""
+def outside(data):
+    """What a sealed file shows without a key."""
+    return Outside(bytes(data))
+
+
+def said(name, judge):
+    """The line about a file, and the exit code for it."""
     try:
-        report = open_file(name).verify()
+        return judge(), 0
     except (Damaged, Truncated) as error:
         return f"{error.verdict} {name} {error.offset} {error.reason}", 3
-    except Newer as error:
-        return f"{error.verdict} {name} {error.reason}", 4
     except NotAMemfile as error:
         return f"{error.verdict} {name}", 4
+    except MemfileError as error:
+        return f"{error.verdict} {name} {error.reason}", 4
     except OSError as error:
         return f"system {name} {error.strerror}", 4
-    return (f"good {name} entries={report.entries} commits={report.commits} "
-            f"history={report.history.hex()}"), 0
 
 
-def export(name, as_of, out):
+def check(name, key):
+    def judge():
+        report = open_file(name, key).verify()
+        return (f"good {name} entries={report.entries} commits={report.commits} "
+                f"history={report.history.hex()}")
+    return said(name, judge)
+
+
+def check_outside(name):
+    def judge():
+        with open(name, "rb") as file:
+            seen = Outside(file.read())
+        epochs = "".join(f" {'passphrase' if part.kind == 1 else 'recipients'}={len(part.slots)}"
+                         for part in seen.keys)
+        return (f"outside {name} commits={seen.commits} segments={seen.segments} "
+                f"stored={seen.stored.hex()}{epochs}")
+    return said(name, judge)
+
+
+def export(name, key, as_of, out):
     try:
-        file = open_file(name)
+        file = open_file(name, key)
         error = file.unfinished()
         if error:                                                                    # 14.4
             print(f"warning: {name}: {error.reason}", file=sys.stderr)
@@ -2427,24 +2911,50 @@ def export(name, as_of, out):
     return 0
 
 
+def read_key(options):
+    """The key that the options name, or None."""
+    def phrase(name):
+        with open(options[name], "rb") as file:
+            return file.read().removesuffix(b"\n").removesuffix(b"\r")
+
+    if "--passphrase-file" in options:
+        return passphrase(phrase("--passphrase-file"))
+    if "--identity" in options:
+        with open(options["--identity"], encoding="ascii", newline="") as file:
+            return identity(file.read(), phrase("--identity-passphrase-file")
+                            if "--identity-passphrase-file" in options else None)
+    return None
+
+
 def main(arguments):
-    if len(arguments) >= 2 and arguments[0] == "check":
-        codes = set()
-        for name in arguments[1:]:
-            line, code = check(name)
-            print(line, flush=True)
-            codes.add(code)
-        return 3 if 3 in codes else max(codes)
-    if len(arguments) in (2, 4) and arguments[0] == "export":
-        as_of = None
-        if len(arguments) == 4:
-            if arguments[2] != "--as-of" or not arguments[3].isdecimal():
-                print(__doc__, file=sys.stderr)
-                return 2
-            as_of = int(arguments[3])
-        return export(arguments[1], as_of, sys.stdout.buffer)
-    print(__doc__, file=sys.stderr)
-    return 2
+    names, options = [], {}
+    arguments = iter(arguments)
+    for argument in arguments:
+        if argument.startswith("--"):
+            options[argument] = next(arguments, None)
+        else:
+            names.append(argument)
+    as_of = options.pop("--as-of", None)
+    verb = names.pop(0) if names else None
+    wrong = (not names or verb not in ("check", "outside", "export") or verb == "export" and len(names) > 1
+             or None in options.values() or as_of is not None and not as_of.isdecimal()
+             or set(options) - {"--passphrase-file", "--identity", "--identity-passphrase-file"})
+    if wrong:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        key = read_key(options)
+    except (MemfileError, OSError) as error:
+        print(f"{getattr(error, 'verdict', 'error')} {error}", file=sys.stderr)
+        return 4
+    if verb == "export":
+        return export(names[0], key, None if as_of is None else int(as_of), sys.stdout.buffer)
+    codes = set()
+    for name in names:
+        line, code = check_outside(name) if verb == "outside" else check(name, key)
+        print(line, flush=True)
+        codes.add(code)
+    return 3 if 3 in codes else max(codes)
 
 
 if __name__ == "__main__":

@@ -274,7 +274,11 @@ int mf_keys_open(const mf_keys *k, mf_secret *s, const uint8_t header[MF_HEADER_
     int rc = memcmp(k->header, header, MF_HEADER_LENGTH) != 0 ? MEMFILE_DONE : open_slots(k, s, incarnation_id, newest, err);
     if (rc == MEMFILE_OK) {
         bind(bound, newest, MF_SUBKEY_COMMIT, incarnation_id, k->epoch, k->committed);
-        if (sodium_memcmp(bound, k->commitment, 32) != 0 || !open_rest(k, keys, slots) || !goes_on(seal, k, keys))
+        if (sodium_memcmp(bound, k->commitment, 32) != 0)
+            rc = MEMFILE_DONE;
+        else if (!open_rest(k, keys, slots))
+            rc = damaged(err, offset); /* by whoever had the data key */
+        else if (!goes_on(seal, k, keys))
             rc = MEMFILE_DONE;
     }
     if (rc == MEMFILE_DONE)

@@ -10,6 +10,7 @@ typedef struct rebuilding {
     mf_tree tree;
     uint8_t *chunk;
     mf_buffer plain; /* of a sealed segment */
+    uint64_t newest; /* commit, if it can be found */
     mf_walk walk;
     mf_state state;
     size_t capacity;
@@ -126,8 +127,12 @@ static int note_segment(rebuilding *r, mf_segment *s, const uint8_t *raw)
     uint8_t *out = mf_buffer_reserve(&r->plain, s->type == MF_TYPE_SEALED ? (size_t)mf_segment_total(s) : 1);
     if (!out)
         return mf_fail_memory(r->err);
-    if (mf_segment_open(&r->store->seal, s, raw, out, &raw, &why) != MEMFILE_OK ||
-        mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
+    int rc = mf_segment_open(&r->store->seal, s, raw, out, &raw, &why);
+    if (rc == MEMFILE_E_DAMAGED && s->body_at == 0 && s->offset == r->newest) { /* nothing is taken in its place: SPEC 20.8 */
+        *r->err = why;
+        return rc;
+    }
+    if (rc != MEMFILE_OK || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK)
         return MEMFILE_OK;
     if (s->type == MF_TYPE_CHUNK)
         return note_chunk(r, s, head, stored);
@@ -258,7 +263,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = mf_tail_find(st, size, &newest, &damage, &why);
     if (rc == MEMFILE_OK)
-        rc = mf_tail_counts(st, newest, size, &end, &why);
+        rc = mf_tail_counts(st, r->newest = newest, size, &end, &why);
     if (rc != MEMFILE_OK)
         end = size;
     if (sealed != MEMFILE_OK)

@@ -159,9 +159,8 @@ int mf_segment_clear_part(const mf_segment *s, const uint8_t *raw, uint64_t *key
     const uint8_t *body = raw + MF_SEGMENT_HEADER_LENGTH;
     *keys_offset = mf_load64(body);
     *group_length = s->flags & MF_FLAG_COMMIT ? mf_load64(body + 8) : 0;
-    if (*keys_offset < MF_HEADER_LENGTH || *keys_offset >= s->offset || *keys_offset % 8 != 0 || *group_length % 8 != 0 ||
-        *group_length > s->offset - MF_HEADER_LENGTH)
-        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "the sealed segment at offset %llu names places that cannot be",
+    if (*group_length % 8 != 0 || *group_length > s->offset - MF_HEADER_LENGTH)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "the sealed commit at offset %llu has a group that cannot be",
                        (unsigned long long)s->offset);
     return MEMFILE_OK;
 }
@@ -211,10 +210,10 @@ int mf_segment_open(const mf_seal *seal, mf_segment *s, const uint8_t *raw, uint
                        "the segment at offset %llu does not open: it was changed or moved by somebody who has no key",
                        (unsigned long long)s->offset);
     *opened = out;
+    s->body_at = at + INNER_LENGTH;
     if (!take_inner(s, out + at, length))
         return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "what is sealed at offset %llu contradicts itself",
                        (unsigned long long)s->offset);
-    s->body_at = at + INNER_LENGTH;
     return check_meaning(s, err);
 }
 

@@ -49,7 +49,7 @@ int mf_segment_clear_part(const mf_segment *segment, const uint8_t *raw, uint64_
 /* Opens a checked segment: where the file is sealed its bytes are made plain in `out`, of the same length (it may
  * be `raw`), and type, flags, codec and lengths become what they are inside. Where it is not, or is of a type that
  * is never sealed, nothing is done and out is not used: *opened says where to read. KEY without a key; DAMAGED what does not
- * open, and what is plain and should not be. */
+ * open (body_at is 0 then), what opens and contradicts itself, and what is plain and should not be. */
 int mf_segment_open(const mf_seal *seal, mf_segment *segment, const uint8_t *raw, uint8_t *out, const uint8_t **opened,
                     memfile_error *err);
 

@@ -494,8 +494,11 @@ int mf_store_unlock(mf_store *st, bool salvage, memfile_error *err)
     rc = search_keys(st, st->committed.file_size, 0, &scratch, &keys, &offset, &newest, err);
     if (rc == MEMFILE_OK && newest > keys.epoch && !salvage)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the newest key slots are damaged: those of an older key are left");
-    if (rc == MEMFILE_OK)
+    bool found = rc == MEMFILE_OK;
+    if (found)
         rc = take_keys(st, &keys, offset, false, err);
+    if (found && rc == MEMFILE_E_KEY && newest > keys.epoch) /* nobody says that the key is wrong */
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "the newest key slots are damaged: those of an older key are left");
     else if (rc == MEMFILE_DONE)
         rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_HEADER_LENGTH, "no key slots are left: nobody can open the file any more");
     mf_buffer_free(&scratch);

@@ -263,9 +263,12 @@ static const char *check_keys(mf_verify *v, const mf_segment *s, const uint8_t *
     static const uint8_t none[32];
     bool next = keys.epoch == v->keys_epoch + 1 && memcmp(keys.previous, v->keys_epoch ? v->keys_digest : none, 32) == 0;
     bool after_damage = v->keys_offset == 0 && v->damaged_at != 0;
+    v->keys_new = v->keys_new || (v->keys_epoch > 0 && keys.epoch != v->keys_epoch);
     v->keys_epoch = keys.epoch;
     v->keys_offset = s->offset;
     memcpy(v->keys_digest, digest, 32);
+    if (keys.epoch == 1 && memcmp(keys.succession, none, 32) != 0)
+        return "the first key slots name a succession";
     if (!same && !next && !after_damage)
         return "the key slots do not follow from those before them";
     if (memcmp(keys.header, v->store.header_raw, MF_HEADER_LENGTH) != 0)
@@ -450,6 +453,8 @@ static const char *misplaced(const mf_verify *v, const mf_segment *s)
         return "the flag DERIVED does not go with the segment's type";
     if (!v->store.seal.sealed && (s->type == MF_TYPE_KEYS || s->type == MF_TYPE_SEALED))
         return "a segment of a sealed file stands in a plain one";
+    if (v->outside && s->type != MF_TYPE_SEALED && s->type != MF_TYPE_KEYS && s->type != MF_TYPE_VOID)
+        return "a segment of a sealed file is not sealed";
     return NULL;
 }
 
@@ -500,7 +505,7 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
         if (rc != MEMFILE_OK)
             return rc;
     }
-    if (!wrong && s.type != MF_TYPE_SEALED)
+    if (!wrong)
         wrong = misplaced(v, &s);
     if (wrong)
         mf_verify_find(v, MEMFILE_E_DAMAGED, offset, mf_segment_total(&s), 0, 0, wrong);
@@ -702,6 +707,9 @@ static int finish_commit(mf_verify *v, group_at_hand *h)
     const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
     if (!wrong)
         wrong = misplaced(v, &h->segment);
+    if (!wrong && v->keys_new && h->logical)
+        wrong = "a commit that brings a new key is logical";
+    v->keys_new = false;
     uint64_t end = k->first_entry + k->entry_count;
     chain_commit(v, h, g->commit_offset == g->start, &wrong);
     int rc = end_object(v);

@@ -99,6 +99,7 @@ typedef struct mf_verify {
     uint32_t keys_epoch; /* of the last KEYS segment, and its place, and digest of its body */
     uint64_t keys_offset;
     uint8_t keys_digest[32];
+    bool keys_new; /* of another epoch than before, in the group at hand */
     mf_mem mem;
     mf_walk walk;
     unsigned threads;
