@@ -1,4 +1,6 @@
 /* forget: memories that are in no read any more, and after compaction nowhere. */
+#include <string.h>
+
 #include "tool.h"
 
 typedef struct state {
@@ -39,6 +41,12 @@ static bool take_filter(const args *a, memfile_filter *filter, const char *names
     filter->key = arg_value(a, "key");
     filter->since = arg_value(a, "since");
     filter->until = arg_value(a, "before");
+    static const char *const takes[] = {"kind", "tag", "key", "since", "before"};
+    for (size_t i = 0; i < sizeof takes / sizeof *takes; i++)
+        if (arg_value(a, takes[i]) && !*arg_value(a, takes[i])) {
+            usage_error("forget: --%s is empty", takes[i]);
+            return false;
+        }
     *any = scope || filter->kind || filter->tag || filter->key || filter->since || filter->until;
     if (scope) {
         filter->scope_count = split_scope(scope, names, storage, size);
@@ -98,6 +106,8 @@ static int erase(const char *path, const memfile_options *write, bool json)
 {
     memfile_compact_result r;
     int code = compact_at(path, NULL, write, 0, json ? ",\"dangling\":[" : NULL, &r);
+    if (code != EXIT_DONE)
+        hint("what was forgotten is in no read any more, and in the file until it is compacted: memfile-tool compact '%s'", path);
     if (code == EXIT_DONE && json)
         printf(",\"erased\":%llu,\"bytes_before\":%llu,\"bytes_after\":%llu", (unsigned long long)r.erased,
                (unsigned long long)r.bytes_before, (unsigned long long)r.bytes_after);
@@ -125,22 +135,30 @@ int run_forget(args *a)
         return EXIT_USAGE;
     if (a->positional_count < 2 && !filtered)
         return usage_error("forget: which memories? Give ids, or --scope, --kind, --tag, --key, --since or --before");
+    if (a->positional_count > 1 && filtered)
+        return usage_error("forget: either ids, or --scope, --kind, --tag, --key, --since and --before, not both");
     selection.ids = a->positional + 1;
     selection.id_count = (size_t)a->positional_count - 1;
     selection.filter = filtered ? &filter : NULL;
     int code = open_memfile(path, MEMFILE_WRITE, &write, &mf);
     if (code != EXIT_DONE)
         return code;
+    memfile_info info;
+    memset(&info, 0, sizeof info);
     code = forget(a, mf, &selection, &s, &r, &commit);
+    memfile_get_info(mf, &info, sizeof info);
     memfile_close(mf);
+    bool pending = code == EXIT_NOTHING && info.forgotten > 0; /* forgotten before, and still in the file */
     if (code != EXIT_DONE && code != EXIT_NOTHING)
         return code;
     if (s.json)
         print_report(&s, &r, &commit);
     else
         say(a, &r, s.dry_run || code == EXIT_NOTHING, now);
-    if (code == EXIT_DONE && now)
+    if ((code == EXIT_DONE || pending) && now)
         code = erase(path, &write, s.json);
+    else if (pending && !s.json)
+        hint("what was forgotten before is in the file until it is compacted: memfile-tool compact '%s'", path);
     if (s.json)
         puts("}");
     return finish_output(code);

@@ -253,6 +253,13 @@ static int open_input(const char *name, input *in)
 /* Opens the memfile, made if there is none: then *made says so. */
 static int open_target(const char *path, memfile_options *options, memfile **mf, bool *made)
 {
+    const memfile_unlock unlock = secret_unlock();
+    *made = false;
+    if (!path_exists(path) && (unlock.passphrase || unlock.identity)) {
+        usage_error("import: there is no '%s' that a key could open", path);
+        hint("memfile-tool init '%s' with --passphrase or --recipient makes a sealed one first", path);
+        return EXIT_NOTHING;
+    }
     *made = !path_exists(path) && memfile_open(path, MEMFILE_CREATE, options, mf, NULL) == MEMFILE_OK;
     if (*made)
         return EXIT_DONE;

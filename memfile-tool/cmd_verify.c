@@ -118,7 +118,7 @@ static void show_receipt(const char *path, memfile_receipt_verdict verdict, cons
             hint("%llu unfinished %s behind that commit: newer ones may have been cut off",
                  (unsigned long long)r->unfinished_bytes, plural(r->unfinished_bytes, "byte stands", "bytes stand"));
         else
-            hint("the file ends cleanly behind that commit: it was rolled back, or cut off there");
+            hint("the file ends cleanly behind that commit: it was rolled back, cut off there, or went another way before");
         break;
     case MEMFILE_RECEIPT_FORKED:
         usage_error("%s: this copy went another way: its commit %llu is not the receipt's", path, named);
@@ -171,10 +171,14 @@ int run_verify(args *a)
         print_json_string(stdout, rc == MEMFILE_OK ? "sound" : memfile_strerror(rc),
                           strlen(rc == MEMFILE_OK ? "sound" : memfile_strerror(rc)));
         printf(",\"file_bytes\":%llu,\"unfinished_bytes\":%llu,\"void_bytes\":%llu,\"segments\":%llu,\"commits\":%llu,"
-               "\"entries\":%llu,\"quick\":%s,\"opened\":%s",
+               "\"quick\":%s",
                (unsigned long long)r.file_bytes, (unsigned long long)r.unfinished_bytes,
                (unsigned long long)r.void_bytes, (unsigned long long)r.segments, (unsigned long long)r.commits,
-               (unsigned long long)r.entries, options.quick ? "true" : "false", r.outside ? "false" : "true");
+               options.quick ? "true" : "false");
+        if (!r.outside)
+            printf(",\"entries\":%llu", (unsigned long long)r.entries);
+        if (checked)
+            printf(",\"opened\":%s", r.outside ? "false" : "true");
         if (checked && !options.quick) {
             printf(",\"stored_digest\":\"");
             print_hex(stdout, r.stored_digest, 32);

@@ -83,6 +83,8 @@ static int advise(const char *file, const memfile_error *e)
     case MEMFILE_E_TRUNCATED: hint("memfile-tool verify '%s' says what is missing", file); break;
     case MEMFILE_E_NEWER: hint("a newer memfile-tool reads this; this one is %s", memfile_version()); break;
     case MEMFILE_E_KEY:
+        if (getenv("MEMFILE_IDENTITY"))
+            hint("MEMFILE_IDENTITY is set: where no key is given, that one is used");
         hint("--passphrase (the terminal asks), --passphrase-file FILE, or --identity KEYFILE (or MEMFILE_IDENTITY) opens a "
              "sealed file; a plain one takes none of them");
         break;

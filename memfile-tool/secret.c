@@ -165,7 +165,9 @@ static int key_text(const char *path, char *text, size_t size, size_t *length)
     int fd = input_open(path, &file_size);
     ptrdiff_t n = fd < 0 ? -1 : read_all(fd, text, size);
     if (n < 0)
-        usage_error("cannot read the key '%s': %s", path, strerror(errno));
+        strncmp(path, "MF", 2) == 0 && strchr(path, '-') /* a key itself, which is never repeated */
+            ? usage_error("a key is named by its file, not by what stands in it")
+            : usage_error("cannot read the key '%s': %s", path, strerror(errno));
     if (n >= 0 && input_is_open_to_others(fd))
         hint("others can read the key '%s': chmod 600 '%s'", path, path);
     input_close(fd);
@@ -220,7 +222,10 @@ int secrets_load(const args *a, bool setting)
     int code = load_passphrase(&of_file, a, "passphrase", a->positional[0], setting);
     if (code == EXIT_DONE)
         code = load_passphrase(&of_next, a, "new-passphrase", a->positional[0], true);
-    if (code == EXIT_DONE && !path && !of_file.given && has_option(a, "identity"))
+    if (code == EXIT_DONE && arg_flag(a, "without-key") && (of_file.given || path))
+        code = usage_error("%s: --without-key is to do without one", a->verb->name);
+    if (code == EXIT_DONE && !path && !of_file.given && has_option(a, "identity") && !arg_flag(a, "without-key") &&
+        !arg_flag(a, "quick"))
         path = getenv("MEMFILE_IDENTITY");
     if (code == EXIT_DONE && path && *path)
         code = load_key(path, MEMFILE_RECIPIENT, &of_file, &identity);
@@ -274,8 +279,21 @@ bool seal_options(const args *a, const char *text, size_t length, memfile_seal_f
     out->memory_kib = (uint32_t)memory;
     out->recipients = recipients;
     out->padded = arg_flag(a, "pad");
-    for (const char *r; out->recipient_count < 64 && (r = arg_nth(a, "recipient", (int)out->recipient_count));)
+    for (const char *r; out->recipient_count < 64 && (r = arg_nth(a, "recipient", (int)out->recipient_count));) {
+        memfile_key_kind kind;
+        memfile_error error;
+        uint8_t key[32];
+        if (memfile_public_parse(r, strlen(r), &kind, key, &error) != MEMFILE_OK) {
+            usage_error("%s: --recipient %u: %s", a->verb->name, out->recipient_count + 1, error.message);
+            hint("it takes the public key, mfr1-..., that memfile-tool keygen printed");
+            return false;
+        }
         recipients[out->recipient_count++] = r;
+    }
+    if (!text && (passes || memory)) {
+        usage_error("%s: --passes and --memory are what trying a passphrase costs, and none is set", a->verb->name);
+        return false;
+    }
     return true;
 }
 

@@ -19,7 +19,9 @@ static int add_signer(const char *text, size_t length, const char *where)
     memfile_error error;
     uint8_t key[32];
     if (memfile_public_parse(text, length, &kind, key, &error) != MEMFILE_OK)
-        return usage_error("%s: '%.*s': %s", where, (int)(length < 60 ? length : 60), text, error.message);
+        return length > 5 && text[0] == 'M' /* a secret is never repeated */
+                   ? usage_error("%s: %s", where, error.message)
+                   : usage_error("%s: '%.*s': %s", where, (int)(length < 60 ? length : 60), text, error.message);
     if (kind != MEMFILE_SIGNER)
         return usage_error("%s: '%.*s' is a key that opens sealed files; one that signs begins with mfs1-", where,
                            (int)length, text);

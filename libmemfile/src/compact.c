@@ -393,6 +393,7 @@ static int make(compaction *c, const char *path)
     c->new.old = &c->old;
     int rc = mf_seal_for_take(&o->seal_for, &c->new.environment, &c->mem, &c->new.slots, &c->passphrase, c->err);
     c->new.secret = c->passphrase;
+    c->new.slots.padded = c->new.slots.padded || (c->new.slots.kind && c->old.slots.padded); /* it stays so */
     if (rc == MEMFILE_OK && !c->new.slots.kind) { /* for the same as before, under a key of its own */
         c->new.slots = c->old.slots;
         c->new.secret = c->secret;

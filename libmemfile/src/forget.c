@@ -265,6 +265,8 @@ int memfile_forget(memfile *mf, const memfile_selection *selection, const memfil
     memset(&f, 0, sizeof f);
     if (options)
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    if (!selection)
+        return mf_fail(&mf->error, MEMFILE_E_INVALID, MF_NOWHERE, "nothing is selected to be forgotten");
     memcpy(&s, selection, selection->struct_size < sizeof s ? selection->struct_size : sizeof s);
     f.mf = mf;
     f.options = o;

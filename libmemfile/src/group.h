@@ -40,7 +40,7 @@ int mf_group_commit(mf_group *group, mf_built *commit, uint8_t stored_digest[32]
 
 /* ---- key slots, SPEC 20.5 (group_keys.c): what is appended behind is sealed under that epoch */
 
-/* A KEYS segment with a new data key for `slots`; the store's seal takes it. secret: the passphrase, if that is what
+/* A KEYS segment with a new data key for `slots`, twice; the store's seal takes it. secret: the passphrase, if that is what
  * the slots are for. */
 int mf_group_keys(mf_group *group, const mf_slots *slots, mf_secret *secret, memfile_error *err);
 /* The newest KEYS segment once more. */

@@ -39,7 +39,7 @@ int mf_group_keys(mf_group *g, const mf_slots *slots, mf_secret *secret, memfile
     mf_header_encode(&st->header, header);
     if (rc == MEMFILE_OK)
         rc = mf_keys_make(&head, slots, secret, header, first ? NULL : previous, &st->seal, err);
-    if (rc == MEMFILE_OK)
+    for (int copy = 0; copy < 2 && rc == MEMFILE_OK; copy++) /* all that is sealed under it hangs on them */
         rc = append(g, mf_slice_of(head.data, head.length), err);
     mf_buffer_free(&head);
     mf_free(st->mem, raw);

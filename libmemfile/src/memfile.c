@@ -154,6 +154,8 @@ static int create(memfile *mf, const char *path, opening *o, memfile_error *err)
 {
     mf_io *io;
     int rc = mf_seal_for_take(&o->options.seal_for, &mf->settings.environment, &mf->mem, &o->slots, &o->sealed_by, err);
+    if (rc == MEMFILE_OK && mf->secret && !o->slots.kind)
+        rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "a key was given, but nobody whom the new file is to be sealed for");
     if (rc == MEMFILE_OK)
         rc = mf_io_file_open(&mf->mem, path, MF_IO_CREATE, &io, err);
     if (rc != MEMFILE_OK)
@@ -345,10 +347,11 @@ int memfile_rekey(const char *path, const memfile_rekey_options *options, memfil
         return rc;
     rc = mf_seal_for_take(&o.seal_for, &mf->settings.environment, &mf->mem, &slots, &passphrase, err);
     if (rc == MEMFILE_OK && !mf->store.seal.sealed)
-        rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "the memfile is plain: compaction can seal it, a new key cannot");
+        rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "the memfile is plain: it can be sealed by writing it anew (--compact), not by a new key alone");
     if (rc == MEMFILE_OK && !slots.kind)
         rc = mf_fail(err, MEMFILE_E_MISUSE, MF_NOWHERE, "nobody is named whom the file is to be sealed for");
     if (rc == MEMFILE_OK) {
+        slots.padded = slots.padded || mf->store.slots.padded; /* it stays so */
         rc = mf_handle_need_writer(mf);
         if (rc == MEMFILE_OK)
             rc = mf_writer_rekey(mf->writer, &slots, passphrase, &mf->error);

@@ -165,7 +165,7 @@ memfile_receipt_verdict memfile_receipt_compare(const memfile_receipt *receipt, 
     if (memcmp(receipt->genesis_digest, r->genesis_digest, 32) != 0)
         return MEMFILE_RECEIPT_REWRITTEN;
     if (r->newest_commit < receipt->commit)
-        return MEMFILE_RECEIPT_OLDER;
+        return r->lost_commits ? MEMFILE_RECEIPT_UNKNOWN : MEMFILE_RECEIPT_OLDER;
     if (!r->wanted_known)
         return MEMFILE_RECEIPT_UNKNOWN;
     if (memcmp(receipt->history_digest, r->wanted_digest, 32) != 0)

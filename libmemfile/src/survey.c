@@ -220,7 +220,7 @@ int memfile_verify(const char *path, const memfile_verify_options *options, memf
     int rc = mf_unlock_take(&o.unlock, &mf_mem_default, &secret, error);
     if (rc != MEMFILE_OK)
         return rc;
-    const mf_access access = {secret, NULL, o.without_key || (o.quick && !secret)};
+    const mf_access access = {secret, NULL, o.without_key || o.quick};
     rc = verify(path, &o, &access, result, error);
     mf_secret_free(secret);
     if (rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED && rc != MEMFILE_E_DAMAGED)

@@ -387,6 +387,8 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
                      "the commit at offset %llu says that entry %llu is due, and it is %llu",
                      (unsigned long long)g->commit_offset, (unsigned long long)h->commit.first_entry,
                      (unsigned long long)v->entries);
+    if (mf_verify_about_file(rc) && v->store.seal.sealed && h->epoch > v->store.seal.epoch && !v->outside)
+        v->result->lost_commits++; /* at least: under a key whose slots are lost */
     h->sound = rc == MEMFILE_OK;
     h->full = h->sound && !v->outside && (h->commit.flags & MF_COMMIT_FULL);
     h->logical = h->sound && (h->commit.flags & MF_COMMIT_LOGICAL);
