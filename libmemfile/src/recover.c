@@ -590,7 +590,7 @@ static int conclude(recovery *c, memfile_recover_result *r)
     r->entries = c->new.next_entry;
     r->commits = c->new.commits;
     memcpy(r->history_digest, c->fold.digest, 32);
-    r->same_history = !c->lossy && !r->damage.memory_unknown &&
+    r->same_history = !c->lossy && r->damage.lost_commits == 0 && !r->damage.memory_unknown &&
                       memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
     if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0)
         return MEMFILE_OK;
@@ -658,7 +658,10 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
         rc = survey(c, path, &result->damage);
     if (rc == MEMFILE_OK && result->damage.memory_unknown)
         c->new.environment.random(c->new.environment.context, c->image.header.memory_id, 16);
-    if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0)
+    if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0 && c->image.header.suite == MF_SUITE_SEALED)
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                     "nothing in the file opens with this key: its slots are damaged; an older key opens what stood before");
+    else if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0)
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, MF_NOWHERE, "no sound commit and no sound entry was found");
     if (rc == MEMFILE_OK)
         rc = open_old(c, path);

@@ -201,6 +201,10 @@ int mf_segment_open(const mf_seal *seal, mf_segment *s, const uint8_t *raw, uint
                        (unsigned long long)s->offset);
     if (seal->epoch == 0)
         return mf_fail(err, MEMFILE_E_KEY, s->offset, "the memfile is sealed: a passphrase or an identity is needed");
+    if (s->codec_parameter > seal->epoch)
+        return mf_fail(err, MEMFILE_E_DAMAGED, s->offset,
+                       "the segment at offset %llu is sealed under a key of the file that is not known",
+                       (unsigned long long)s->offset);
     uint8_t associated[ASSOCIATED_MAX];
     uint32_t clear = clear_length(s->flags), at = MF_SEGMENT_HEADER_LENGTH + clear + MF_SEAL_NONCE_LENGTH;
     uint32_t length = s->stored_length - sealed_overhead(s->flags) + INNER_LENGTH;
