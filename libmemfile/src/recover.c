@@ -658,6 +658,8 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
         rc = survey(c, path, &result->damage);
     if (rc == MEMFILE_OK && result->damage.memory_unknown)
         c->new.environment.random(c->new.environment.context, c->image.header.memory_id, 16);
+    if (rc == MEMFILE_OK && result->damage.outside)
+        rc = mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE, "no key slots are left in the file: nobody can open it any more");
     if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0)
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, MF_NOWHERE, "no sound commit and no sound entry was found");
     if (rc == MEMFILE_OK)
