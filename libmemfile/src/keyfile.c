@@ -181,12 +181,22 @@ static memfile_key_kind prefix_of(mf_slice line, form *f)
     return (memfile_key_kind)0;
 }
 
+static bool all_base64url(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!((text[i] >= 'A' && text[i] <= 'Z') || (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9') ||
+              text[i] == '-' || text[i] == '_'))
+            return false;
+    return true;
+}
+
 /* All of what stands behind the prefix, which must be `length` bytes in the one way to write them. */
 static bool get_line(uint8_t *out, size_t length, const char *prefix, mf_slice line)
 {
     size_t n = strlen(prefix), got = 0;
     const char *end = NULL, *text = (const char *)line.data + n;
     return line.length - n == BASE64_LENGTH(length) &&
+           all_base64url(text, line.length - n) && /* libsodium takes some bytes above 127 for letters */
            sodium_base642bin(out, length, text, line.length - n, NULL, &got, &end,
                              sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
            got == length && end == text + (line.length - n);
