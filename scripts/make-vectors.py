@@ -297,6 +297,9 @@ def codec():
     bad("bomb-stated", "The frame states 4 GiB − 1, Raw_Length 264.", frame(b"e", rle=1 << 20, stated=0xFFFFFFFF))
     f = batch([note("b", "")], change={"Codec": u8(1)})
     vector("bad-codec-without-content", "4.3", "Raw_Length is 0, so that the codec must be 0.", f, kept="a z")
+    f = batch(index={"change": {"Codec": u8(2), "Codec_Parameter": u32(15)}})
+    vector("bad-codec-2-without-content", "4.3", "INDEX has no content, so that its codec must be 0; it is 2, and no dictionary is "
+           "there.", f)
     f = batch([note("b", "x" * 600)], change={"Codec": u8(1), "Codec_Parameter": u32(5)},
               records=dict(stored=frame(b"x", rle=600, stated=600)))
     vector("bad-codec-1-parameter", "4.1", "Codec 1 with a Codec_Parameter.", f, kept="a z")
@@ -304,7 +307,7 @@ def codec():
                             "with OPTIONAL set")):
         f = batch(after=lambda f, type=type: f.segment(type, varint(1) + varint(1)))
         vector(f"unsupported-{name}", "18", why + "; without OPTIONAL it must be understood. Verify says so; the entries "
-               "can be read by the index.", f, read="sound", recover="nothing")
+               "can be read by the index.", f, read="sound", recover="nothing", compact="refused")
     for name, flags, why in (("", 2, "OPTIONAL is set"), ("-derived", 6, "OPTIONAL and DERIVED are set")):
         f = batch(after=lambda f, flags=flags: f.segment(200, varint(1) + varint(1) + b"hidden", b"what?", flags=flags))
         vector(f"good-optional{name}", "18", f"A segment of the unknown type 200; {why}, so that readers ignore it.", f)

@@ -146,6 +146,7 @@ def good(vector):
     f.repeat_keys()
     f.maintenance()
     add("keys-repeated", "KEYS stand again in a group with entries, and in one of their own.", f, spec="20.5")
+    add("keys-twice", "KEYS of each epoch stand twice, one behind the other, as a writer makes them.", twice(), spec="20.5")
     f = rekeyed()
     f.repeat_keys()
     f.maintenance()
@@ -186,6 +187,24 @@ def good(vector):
         f = sealed(Recipients(ANN))
         add(f"keyfile-{name}", "A key file with other lines, or line ends, or none.", f, spec="20.11",
             identity=quoted(text.format(key_text("MFR1-SECRET-", ANN))))
+
+
+    f = sealed(Recipients(ANN))
+    add("keyfile-locked", "A key file under a passphrase.", f, spec="20.11", passphrase="lock",
+        identity=locked_key_text("MFR1-LOCKED-", ANN, b"lock", 2, 16))
+
+
+def twice():
+    """Each KEYS segment and its copy behind it."""
+    f = SealedFile(TEA)
+    f.first = [f.keys_at, f.repeat_keys()]
+    f.commit()
+    f.commit([note("a", "Under the first key.")])
+    f.new_keys(RUM)
+    f.second = [f.keys_at, f.repeat_keys()]
+    f.maintenance()
+    f.commit([note("z", "Under the second key.")])
+    return f
 
 
 def quoted(text):
@@ -343,6 +362,8 @@ def epochs(vector):
           rekeyed(change={"Older1": lambda old: flip(old, 30), "Keys.Commitment": rekeyed().keys_head[-64:-32]}))
     damaged("older-not-opening", "An older key that does not open; the Commitment is right.",
             rekeyed(change={"Older1": lambda old: flip(old, 30)}), outside="sound")
+    damaged("keys-codec-2-older", "The KEYS of epoch 1, which are no longer the newest, with codec 2 and a Codec_Parameter.",
+            rekeyed(keys={"Codec": u8(2), "Codec_Parameter": u32(15)}), spec="4.3", kept=None, read="sound")
     f = rekeyed()
     nonce = bytes(24)
     lie = nonce + aead(f.subkey("wrap"), nonce, u32(1) + f.incarnation, bytes(32))
@@ -412,6 +433,11 @@ def epochs(vector):
             kept=None, read="sound", data=flip(f.data, f.keys_at + 70), recover=3)
     damaged("keys-damaged-first", "A bit of the first KEYS flipped; the same stand at the file's end, named by the newest commit.", f, spec="20.5",
             kept=None, read="sound", data=flip(f.data, 80 + 70), recover=3)
+    f = twice()
+    for name, at in (("first", f.first[0]), ("first-copy", f.first[1]), ("second", f.second[0]), ("second-copy", f.second[1])):
+        damaged(f"keys-twice-{name}", f"A bit flipped in the {name.replace('-', ' epoch’s ').replace('copy', 'copy of KEYS')}"
+                + ("" if "copy" in name else " epoch’s KEYS") + "; the other stands beside it.", f, spec="20.5", kept=None, read="sound",
+                data=flip(f.data, at + 70), recover=2)
     f = sealed()
     damaged("keys-damaged-only", "A bit of the only KEYS flipped: nothing opens any more.", f, spec="20.5", data=flip(f.data, 80 + 70),
             recover="nothing")
@@ -439,7 +465,21 @@ def epochs(vector):
     f.data_keys[1] = real
     damaged("epoch-forged", "Somebody without a key appended KEYS of epoch 2 for the same recipient, with an older key of his own "
             "invention and the Succession that follows from it. The older segments do not open, and the KEYS of epoch 1 do not commit to it.",
-            f, spec="20.2", kept="z", read="damaged", outside="sound")
+            f, spec="20.4", kept="z", outside="sound")
+    f = SealedFile(Recipients(ANN, EVE))
+    f.commit()
+    f.commit([note("a", "For both.")])
+    f.rekey(Recipients(ANN))
+    f.commit([note("b", "For one.")])
+    f.changes = []
+    real, f.data_keys[2] = f.data_keys[2], own
+    f.rekey(Recipients(ANN))
+    f.commit([note("z", "Of the one that was removed.")])
+    f.data_keys[2] = real
+    damaged("epoch-forged-by-removed", "Somebody who has the key of epoch 1 only appended KEYS of epoch 3 with a made-up key of epoch 2. "
+            "The KEYS of epoch 2 do not commit to that key, and what is under it does not open.", f, spec="20.4",
+            kept="a z", outside="sound", recover=2)
+
 
 
 def start_at_2():
@@ -580,7 +620,8 @@ def inside(vector):
         vector(f"unsupported-sealed-inner-{name}", "18", why, batch(change=change), kept="a", read="newer", recover="nothing", outside="sound")
     for name, type in (("type-9", 9), ("type-200", 200)):
         vector(f"unsupported-sealed-inner-{name}", "18", f"Type {type} inside without OPTIONAL.",
-               batch(after=lambda f, type=type: f.segment(type, varint(1) + varint(1))), read="sound", recover="nothing", outside="sound")
+               batch(after=lambda f, type=type: f.segment(type, varint(1) + varint(1))), read="sound", recover="nothing", outside="sound",
+               compact="refused")
 
 
 def outsiders(vector):
@@ -590,7 +631,7 @@ def outsiders(vector):
 
     def damaged(name, why, parts, spec="20.8", kept="", read="damaged", recover=2, source=f, head=head, **more):
         vector("bad-sealed-" + name, spec, why, source, data=mended(head, parts), kept=kept, read=read, recover=recover,
-               **({"outside": "sound"} | more))
+               **({"outside": "sound", "write": "refused"} | more))
 
     def body(n, change, source=None):
         out = [list(p) for p in source or parts]
@@ -743,6 +784,20 @@ def identities(vector):
             ("none", "# nothing\n", "there is only a comment"),
             ("cr", right + "\r" + "# x\n", "CR alone ends no line")):
         wrong("keyfile-" + name, f"The key file is refused: {why}.", people, spec="20.11", identity=quoted(text))
+    lock = locked_key_text("MFR1-LOCKED-", ANN, b"lock", 1, 8)
+    for name, text, why in (
+            ("wrong", locked_key_text("MFR1-LOCKED-", ANN, b"Lock", 1, 8), "its passphrase is another"),
+            ("changed", lock[:-1] + ("A" if lock[-1] != "A" else "B"), "a letter of it was changed"),
+            ("signer", locked_key_text("MFS1-LOCKED-", ANN, b"lock", 1, 8), "it is a signer's"),
+            ("prefix", lock.replace("MFR1", "MFS1"), "its prefix was changed, which is bound to it"),
+            ("short", lock[:-4], "it has 93 bytes"),
+            ("zero", locked_key_text("MFR1-LOCKED-", bytes(32), b"lock", 1, 8), "the secret in it is zero"),
+            ("passes-0", locked_key_text("MFR1-LOCKED-", ANN, b"lock", 0, 8), "0 passes"),
+            ("passes-11", locked_key_text("MFR1-LOCKED-", ANN, b"lock", 11, 8), "11 passes"),
+            ("memory-7", locked_key_text("MFR1-LOCKED-", ANN, b"lock", 1, 7), "7 KiB"),
+            ("memory-above", locked_key_text("MFR1-LOCKED-", ANN, b"lock", 1, (1 << 20) + 1), "2^20 + 1 KiB")):
+        wrong("keyfile-locked-" + name, f"The key file is refused: it is locked, and {why}.", people, spec="20.11", identity=text,
+              passphrase="lock")
 
 
 # --- A slot that opens under two passphrases -----------------------------------------------------

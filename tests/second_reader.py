@@ -1345,7 +1345,7 @@ def identity(text, phrase=None):
     try:
         prefix, secret = key_of(text, phrase)
         require(prefix in ("MFR1-SECRET-", "MFR1-LOCKED-"), "key file: no recipient's secret")
-    except Invalid as error:
+    except (Invalid, OverLimit) as error:
         raise WrongKey(str(error)) from None
     return "identity", secret
 

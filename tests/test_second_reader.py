@@ -19,6 +19,9 @@ try:
 except ImportError:
     nacl = None
     print("sealed files are left out: nacl is not there (Debian: python3-nacl)")
+sys.path.insert(0, str(root / "tests"))
+import second_reader  # noqa: E402
+
 reader = [sys.executable, str(root / "tests" / "second_reader.py")]
 
 
@@ -55,6 +58,23 @@ def compare_outside(path, verified):
     assert not info["opened"] and info["keys"] == said.count("=") - 3, (info, said)
     assert said.split()[-1] == (f"recipients={info['recipients']}" if info["recipients"] else "passphrase=1"), (info, said)
     assert run(*reader, "check", path, code=4).startswith("wrong-key"), "no key"
+
+
+def check_boxes(path, key, padded):
+    """What the tool's sealed segments are outside: nonces differ, and lengths are those of Padmé if they are to be (20.6)."""
+    key = (second_reader.passphrase(Path(key[1]).read_bytes().rstrip()) if key[0] == "--passphrase-file"
+           else second_reader.identity(Path(key[1]).read_text()))
+    file = second_reader.open_file(path, key)
+    nonces = []
+    for commit, _, segments in file.groups():
+        for segment in (*segments, commit.segment):
+            if segment.plain is not None:
+                body, at = file.body(segment), 16 if segment.is_commit() else 8
+                nonces.append(body[at:at + 24])
+                inside, n = len(body) - at - 40, 16 + len(segment.plain)
+                s = 1 << (n.bit_length() - 1) - (n.bit_length() - 1).bit_length()
+                assert inside == (-(-n // s) * s if padded else n), (path, segment.offset, inside, n)
+    assert len(nonces) == len(set(nonces)), path
 
 
 def sealed(folder):
@@ -107,6 +127,7 @@ def sealed(folder):
         assert run(*reader, "outside", path, code=3).startswith("truncated"), "a torn file from outside"
         run(tool, "put", path, "behind a void", *key)
         look(path, key)
+        check_boxes(path, key, "--pad" in seal)
         run(tool, "rekey", path, *key, *new(rum))
         look(path, rum, wrong=[key])
         run(tool, "put", path, "under a new key", *rum)
@@ -125,6 +146,7 @@ def sealed(folder):
         look(path, tea, wrong=[as_eve])
         run(tool, "put", path, "and on", *tea)
         look(path, tea)
+        check_boxes(path, tea, False)
         run(tool, "compact", path, *tea)
         look(path, tea)
         damaged = bytearray(Path(path).read_bytes())
@@ -132,6 +154,11 @@ def sealed(folder):
         Path(path).write_bytes(damaged)
         assert run(*reader, "check", path, *tea, code=3).startswith("damaged"), "a damaged file"
         assert run(*reader, "outside", path, code=3).startswith("damaged"), "a damaged file from outside"
+    # a key file under a passphrase of its own
+    path, lock = os.path.join(folder, "sealed-locked.memfile"), os.path.join(folder, "locked")
+    run(tool, "init", path, "--recipient", run(tool, "keygen", lock, *tea).strip())
+    run(tool, "put", path, "hello", "--identity", lock, *tea)
+    assert run(*reader, "check", path, "--identity", lock, "--identity-passphrase-file", tea[1]).startswith("good"), "a locked key"
     print(f"{total} entries in {files} readings of sealed files are the same to both")
 
 
