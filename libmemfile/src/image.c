@@ -188,6 +188,7 @@ static int find_segments(search *s, mf_image *image, range_list *placed, range_l
                 return rc;
             if (got == total && mf_segment_check(&segment, p, &why) == MEMFILE_OK) {
                 keep_header(image, &segment, p);
+                image->sealed_seen |= segment.type == MF_TYPE_SEALED;
                 if (add_range(offset == at ? placed : displaced, (mf_extent){offset, at, total}) != 0)
                     return mf_fail_memory(s->err);
                 at += total;
@@ -205,7 +206,7 @@ static void make_header(mf_image *image, const uint8_t raw[MF_HEADER_LENGTH])
 {
     memset(&image->header, 0, sizeof image->header);
     image->header.format_version = MF_FORMAT_VERSION;
-    image->header.suite = MF_SUITE_PLAIN;
+    image->header.suite = image->sealed_seen ? MF_SUITE_SEALED : MF_SUITE_PLAIN;
     memcpy(image->header.incarnation_id, raw + 32, 16);
     memcpy(image->header.memory_id, raw + 48, 16);
     mf_store32(image->header.incarnation_id, image->tag);
@@ -264,14 +265,14 @@ int mf_image_build(mf_image *image, mf_io *io, const mf_mem *mem, memfile_error 
     memcpy(image->header_raw, raw, sizeof raw);
     if (!(s.window = (uint8_t *)mf_alloc(mem, s.window_size)))
         return mf_fail_memory(err);
-    if (!image->header_sound) {
+    if (!image->header_sound)
         rc = find_tag(&s, &image->tag, &any);
-        make_header(image, raw);
-    }
     if (rc == MEMFILE_OK && !any)
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, 0, "no sound segment of a memfile was found");
     if (rc == MEMFILE_OK)
         rc = find_segments(&s, image, &placed, &displaced);
+    if (rc == MEMFILE_OK && !image->header_sound && !image->header_kept)
+        make_header(image, raw);
     if (rc == MEMFILE_OK && settle_extents(image, &placed, &displaced) != 0)
         rc = mf_fail_memory(err);
     mf_free(mem, s.window);

@@ -419,40 +419,57 @@ static int read_keys(mf_store *st, uint64_t offset, uint64_t limit, uint32_t epo
     return rc;
 }
 
+/* The first sound segment header at or behind *at; *at = limit if there is none. */
+static int next_segment(mf_store *st, uint64_t *at, uint64_t limit, mf_buffer *scratch, mf_segment *s, memfile_error *err)
+{
+    const uint64_t most = 65536;
+    memfile_error why;
+    const uint8_t *raw;
+    while (*at + MF_SEGMENT_HEADER_LENGTH <= limit) {
+        uint64_t n = limit - *at < most ? limit - *at : most;
+        int rc = mf_tail_bytes(st, *at, (size_t)n, scratch, &raw, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        for (uint64_t i = 0; i + MF_SEGMENT_HEADER_LENGTH <= n; i += 8, *at += 8)
+            if (mf_segment_decode(s, raw + i, *at, st->tag, &why) == MEMFILE_OK && mf_segment_total(s) <= limit - *at)
+                return MEMFILE_OK;
+    }
+    *at = limit;
+    return MEMFILE_OK;
+}
+
 /* A sound KEYS segment of that epoch before `limit`, where the one that is named is damaged; epoch 0: one of
  * the highest. DONE if there is none. */
 static int search_keys(mf_store *st, uint64_t limit, uint32_t epoch, mf_buffer *scratch, mf_keys *keys, uint64_t *offset,
                        uint32_t *newest, memfile_error *err)
 {
-    uint64_t at = MF_HEADER_LENGTH;
-    *newest = 0; /* epoch of any segment */
+    mf_segment s;
     bool found = false;
-    while (limit >= MF_SEGMENT_HEADER_LENGTH && at <= limit - MF_SEGMENT_HEADER_LENGTH) {
-        mf_segment s;
+    *newest = 0; /* epoch of any segment */
+    for (uint64_t at = MF_HEADER_LENGTH;; at += mf_segment_total(&s)) {
         memfile_error why;
-        const uint8_t *raw;
-        int rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, scratch, &raw, err);
+        mf_keys here;
+        int rc = next_segment(st, &at, limit, scratch, &s, err);
         if (rc != MEMFILE_OK)
             return rc;
-        bool sound = mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK && mf_segment_total(&s) <= limit - at;
-        if (sound && s.type == MF_TYPE_SEALED && s.codec_parameter > *newest)
+        if (at >= limit)
+            break;
+        if (s.type == MF_TYPE_SEALED && s.codec_parameter > *newest)
             *newest = s.codec_parameter;
-        if (sound && s.type == MF_TYPE_KEYS) {
-            mf_keys here;
-            rc = read_keys(st, at, limit, epoch, scratch, &here, &why);
-            if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY) {
-                *err = why;
-                return rc;
-            }
-            if (rc == MEMFILE_OK && (!found || here.epoch >= keys->epoch)) {
-                *keys = here;
-                *offset = at;
-                found = true;
-            }
-            if (found && epoch)
-                return MEMFILE_OK;
+        if (s.type != MF_TYPE_KEYS)
+            continue;
+        rc = read_keys(st, at, limit, epoch, scratch, &here, &why);
+        if (rc == MEMFILE_E_SYSTEM || rc == MEMFILE_E_MEMORY) {
+            *err = why;
+            return rc;
         }
-        at += sound ? mf_segment_total(&s) : 8;
+        if (rc == MEMFILE_OK && (!found || here.epoch >= keys->epoch)) {
+            *keys = here;
+            *offset = at;
+            found = true;
+        }
+        if (found && epoch)
+            return MEMFILE_OK;
     }
     if (found) /* its bytes are looked at again */
         return read_keys(st, *offset, limit, epoch, scratch, keys, err);
@@ -710,8 +727,10 @@ static int read_header(mf_store *st, memfile_error *err)
             return rc;
     }
     rc = mf_header_decode(&st->header, st->header_raw, got, err);
-    if (rc == MEMFILE_OK && st->header.suite == MF_SUITE_PLAIN && st->secret)
-        rc = mf_fail(err, MEMFILE_E_KEY, 14, "a key was given, but the memfile is not sealed: nothing that it says is protected");
+    if (rc == MEMFILE_OK && st->header.suite == MF_SUITE_PLAIN && (st->secret || st->seal.sealed))
+        rc = mf_fail(err, MEMFILE_E_KEY, 14,
+                     st->secret ? "a key was given, but the memfile is not sealed: nothing that it says is protected"
+                                : "a memfile that is not sealed has been put in the place of one that is");
     st->seal.sealed = rc == MEMFILE_OK && st->header.suite == MF_SUITE_SEALED;
     st->tag = mf_header_tag(&st->header);
     return rc;
@@ -858,10 +877,12 @@ int mf_store_begin(mf_store *st, mf_io *io, const mf_mem *mem, size_t cache_limi
     st->state = &st->committed;
     mf_items_init(&st->tail_items, mem);
     mf_compressor_init(&st->compressor);
+    const mf_seal *given = access && access->seal && access->seal->sealed ? access->seal : NULL;
+    st->seal.sealed = given != NULL; /* and must be when it is looked at */
     st->ending = (uint8_t *)mf_alloc(mem, ENDING_LENGTH + 8);
     int rc = st->ending ? look(st, true, &st->committed.file_size, err) : mf_fail_memory(err);
-    if (rc == MEMFILE_OK && access && access->seal && access->seal->epoch && st->seal.sealed)
-        rc = mf_seal_copy(&st->seal, access->seal, err);
+    if (rc == MEMFILE_OK && given)
+        rc = mf_seal_copy(&st->seal, given, err);
     st->without_key = st->without_key && st->seal.sealed;
     if (rc != MEMFILE_OK)
         mf_store_close(st);
@@ -924,6 +945,8 @@ int mf_store_reload(mf_store *st, memfile_error *err)
     uint8_t raw[MF_HEADER_LENGTH];
     uint64_t size;
     mf_seal seal = st->seal;
+    const mf_keys keys = st->keys;
+    const mf_slots slots = st->slots;
     memcpy(raw, st->header_raw, sizeof raw);
     forget_all(st);
     st->seal.keys = NULL; /* that file's keys are its own */
@@ -940,6 +963,8 @@ int mf_store_reload(mf_store *st, memfile_error *err)
     if (rc != MEMFILE_OK) {
         mf_seal_clear(&st->seal);
         st->seal = seal;
+        st->keys = keys;
+        st->slots = slots;
         st->header = header;
         st->tag = tag;
         memcpy(st->header_raw, raw, sizeof raw);
