@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
 #include <zdict.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -40,7 +41,8 @@ const char *faults_name(fault_call call)
 {
     static const char *const names[FAULT_CALLS] = {
         "memory", "thread",   "realpath",     "open", "openat",         "duplicate", "lock",  "unlock", "fstat",   "fstatat", "read",  "write",
-        "allocate", "write-behind", "sync", "sync-directory", "chown",     "chmod", "rename", "rename2", "link",    "unlink", "close"};
+        "allocate", "write-behind", "sync", "sync-directory", "chown",     "chmod", "rename", "rename2", "link",    "unlink", "close",
+        "guarded", "argon"};
     return names[call];
 }
 
@@ -147,6 +149,26 @@ WRAP(char *, strdup, (const char *text))
 WRAP(char *, strndup, (const char *text, size_t length))
 {
     return strikes(FAULT_MEMORY) ? NULL : (char *)counted(__real_strndup(text, length));
+}
+
+WRAP(void *, sodium_malloc, (size_t size))
+{
+    return strikes(FAULT_GUARDED) ? NULL : counted(__real_sodium_malloc(size));
+}
+
+WRAP(void, sodium_free, (void *block))
+{
+    if (block)
+        blocks--;
+    __real_sodium_free(block);
+}
+
+WRAP(int, crypto_pwhash,
+     (unsigned char *out, unsigned long long out_length, const char *text, unsigned long long length,
+      const unsigned char *salt, unsigned long long passes, size_t memory, int algorithm))
+{
+    return strikes(FAULT_ARGON) ? -1
+                                : __real_crypto_pwhash(out, out_length, text, length, salt, passes, memory, algorithm);
 }
 
 /* zstd 1.5.4 itself crashes when memory ends within these two (facebook/zstd pull request

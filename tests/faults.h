@@ -30,6 +30,8 @@ typedef enum fault_call {
     FAULT_LINK,
     FAULT_UNLINK,
     FAULT_CLOSE,
+    FAULT_GUARDED, /* sodium_malloc */
+    FAULT_ARGON,   /* crypto_pwhash, which needs memory of its own */
     FAULT_CALLS
 } fault_call;
 
@@ -53,7 +55,7 @@ void faults_without_rename2(bool without);
 bool faults_disarm(void);
 /* Calls since faults_arm. */
 long faults_count(fault_call call);
-/* Blocks of memory that were asked for and not yet freed. */
+/* Blocks of memory, guarded ones too, that were asked for and not yet freed. */
 long faults_blocks(void);
 const char *faults_name(fault_call call);
 

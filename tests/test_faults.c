@@ -51,6 +51,8 @@ typedef struct effect {
  * it comes once. */
 static const effect effects[] = {
     E(MEMORY, ENOMEM, MEMORY | GOES_WELL, MEMORY | GOES_WELL),
+    E(GUARDED, ENOMEM, MEMORY, MEMORY),
+    E(ARGON, ENOMEM, MEMORY, MEMORY),
     E(THREAD, EAGAIN, GOES_WELL, GOES_WELL),
     E(THREAD, EPERM, GOES_WELL, GOES_WELL),
 
@@ -247,6 +249,11 @@ typedef enum base_kind {
     UNINDEXED, /* RICH with damaged index pages and an unfinished end */
     UNFOOTED,  /* the same with a damaged footer: nothing is known but by looking */
     LONG,      /* commits further back than what is read when opening */
+    SEALED_SMALL, /* the same for a recipient, with a new key between the commits */
+    SEALED_RICH,
+    SEALED_FOLDED,
+    SEALED_DAMAGED, /* SEALED_RICH without a header, with a block and the newest key slots changed */
+    LOCKED_SMALL,   /* SMALL for a passphrase */
     BASES
 } base_kind;
 
@@ -279,7 +286,9 @@ enum {
     MAKES_OTHER = 8,     /* writes `other` */
     BROKEN = 16,         /* the file is damaged; who looks at it afterwards sees that */
     LOW_DESCRIPTORS = 32, /* 0 is free */
-    SLOW = 64            /* fewer turns but with --full */
+    SLOW = 64,           /* fewer turns but with --full */
+    FOR_RECIPIENT = 128, /* sealed */
+    FOR_PASSPHRASE = 256
 };
 
 static const char *current_case(void);
@@ -425,6 +434,41 @@ static int commit(world *w)
 }
 
 static memfile_key *signer; /* of all that is written */
+static memfile_key *identity;
+static unsigned sealing; /* FOR_ somebody, or 0 */
+
+static memfile_unlock unlock(void)
+{
+    return (memfile_unlock){sealing & FOR_PASSPHRASE ? "open" : NULL, sealing & FOR_PASSPHRASE ? 4 : 0,
+                            sealing & FOR_RECIPIENT ? identity : NULL};
+}
+
+static memfile_seal_for seal_for(void)
+{
+    static char public[MEMFILE_PUBLIC_SIZE];
+    static const char *const recipients[] = {public};
+    memfile_seal_for s = {NULL, 0, 1, 8, NULL, 0, 0};
+    memfile_key_public(identity, public);
+    if (sealing & FOR_PASSPHRASE) {
+        s.passphrase = "open";
+        s.passphrase_length = 4;
+    } else if (sealing & FOR_RECIPIENT) {
+        s.recipients = recipients;
+        s.recipient_count = 1;
+    } else {
+        memset(&s, 0, sizeof s);
+    }
+    return s;
+}
+
+static int verify_now(const char *path, int quick)
+{
+    memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
+    memfile_verify_result r;
+    o.unlock = unlock();
+    o.quick = quick;
+    return memfile_verify(path, &o, &r, NULL);
+}
 
 static int open_as(world *w, memfile_mode mode, unsigned threads, memfile_strictness strictness)
 {
@@ -434,6 +478,9 @@ static int open_as(world *w, memfile_mode mode, unsigned threads, memfile_strict
     o.author = "Ann";
     o.signer = signer;
     o.strictness = strictness;
+    o.unlock = unlock();
+    if (mode == MEMFILE_CREATE)
+        o.seal_for = seal_for();
     int rc = memfile_open(w->path, mode, &o, &w->mf, &w->error);
     if (rc != MEMFILE_OK) {
         w->step = "memfile_open";
@@ -694,7 +741,8 @@ static bool somebody_compacts(world *w)
     faults_pause();
     memfile_compact_options o = MEMFILE_COMPACT_OPTIONS_INIT;
     o.compression_level = 1;
-    bool done = memfile_compact(w->path, &o, NULL, NULL) == MEMFILE_OK;
+    o.unlock = unlock();
+    bool done = memfile_compact(w->path, &o, NULL, &w->error) == MEMFILE_OK;
     faults_go_on();
     return done;
 }
@@ -995,7 +1043,9 @@ static int do_memory(world *w)
     faults_pause();
     uint8_t *bytes = read_file(w->path, &length);
     faults_go_on();
-    int rc = memfile_open_memory(bytes, length, NULL, &w->mf, &w->error);
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    o.unlock = unlock();
+    int rc = memfile_open_memory(bytes, length, &o, &w->mf, &w->error);
     const memfile_entry *e;
     if (rc == MEMFILE_OK)
         rc = note(w, "memfile_get", memfile_get(w->mf, "n3-403", 6, MEMFILE_NEWEST, &e));
@@ -1030,7 +1080,7 @@ static void count_signer(void *context, const memfile_signer *s)
     *(long *)context += 1000000 * (long)s->commits;
 }
 
-static int verify(world *w, const char *name, int quick, unsigned threads)
+static int verify_as(world *w, const char *name, int quick, unsigned threads, int without_key)
 {
     seen *s = memory_of(name), now = {.known = true};
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
@@ -1039,6 +1089,9 @@ static int verify(world *w, const char *name, int quick, unsigned threads)
     o.finding = count_finding;
     o.signer = count_signer;
     o.context = &now.findings;
+    o.without_key = without_key;
+    if (!without_key)
+        o.unlock = unlock();
     w->step = "memfile_verify";
     now.rc = memfile_verify(w->path, &o, &now.verify, &w->error);
     if (now.rc != MEMFILE_OK && now.rc != MEMFILE_E_DAMAGED && now.rc != MEMFILE_E_TRUNCATED) {
@@ -1053,6 +1106,11 @@ static int verify(world *w, const char *name, int quick, unsigned threads)
         wrong(w, "verify says %s with %ld findings; without faults it was %s with %ld", memfile_strerror(now.rc),
               now.findings, memfile_strerror(s->rc), s->findings);
     return MEMFILE_OK;
+}
+
+static int verify(world *w, const char *name, int quick, unsigned threads)
+{
+    return verify_as(w, name, quick, threads, 0);
 }
 
 static int do_verify(world *w)
@@ -1107,6 +1165,7 @@ static int compact(world *w, const char *output, unsigned threads)
     o.threads = threads;
     o.compression_level = 1;
     o.lock_timeout_ms = 3;
+    o.unlock = unlock();
     w->step = "memfile_compact";
     int rc = memfile_compact(w->path, &o, &r, &w->error);
     if (rc == MEMFILE_OK && (r.entries != w->committed || r.bytes_before == 0 || r.bytes_after == 0))
@@ -1139,6 +1198,7 @@ static int recover(world *w, const char *name, unsigned threads)
     o.compression_level = 1;
     o.finding = count_finding;
     o.context = &now.findings;
+    o.unlock = unlock();
     w->step = "memfile_recover";
     now.rc = memfile_recover(w->path, w->other, &o, &now.recover, &w->error);
     w->other_exists = now.rc == MEMFILE_OK || now.rc == MEMFILE_E_DAMAGED || now.rc == MEMFILE_E_UNCERTAIN;
@@ -1240,6 +1300,86 @@ static int do_draft(world *w)
     return MEMFILE_OK;
 }
 
+/* ---- sealed files */
+
+static int do_rekey(world *w)
+{
+    memfile_rekey_options o = MEMFILE_REKEY_OPTIONS_INIT;
+    o.unlock = unlock();
+    o.seal_for = seal_for();
+    o.lock_timeout_ms = 3;
+    w->step = "memfile_rekey";
+    return memfile_rekey(w->path, &o, &w->error);
+}
+
+static bool somebody_rekeys(world *w)
+{
+    faults_pause();
+    bool done = do_rekey(w) == MEMFILE_OK;
+    faults_go_on();
+    return done;
+}
+
+/* The handle follows keys that it opens, as a reader and as a writer. */
+static int do_follow_keys(world *w)
+{
+    int rc = open_world(w, MEMFILE_WRITE);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (!somebody_rekeys(w))
+        wrong(w, "somebody else could not change the key");
+    TRY(w, memfile_refresh(w->mf));
+    rc = get_newest(w);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (!somebody_rekeys(w) || !somebody_compacts(w))
+        wrong(w, "somebody else could not compact");
+    rc = put_length(w, 6);
+    return rc == MEMFILE_OK ? commit(w) : rc;
+}
+
+static int do_outside(world *w)
+{
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    o.without_key = 1;
+    w->step = "memfile_open";
+    int rc = memfile_open(w->path, MEMFILE_READ, &o, &w->mf, &w->error);
+    if (rc != MEMFILE_OK)
+        return rc;
+    memfile_info i;
+    rc = note(w, "memfile_get_info", memfile_get_info(w->mf, &i, sizeof i));
+    if (rc == MEMFILE_OK && (!i.outside || i.entries || i.epoch == 0))
+        wrong(w, "it tells what only the key tells");
+    memfile_close(w->mf); /* it never reads more */
+    w->mf = NULL;
+    return rc;
+}
+
+static int do_verify_outside(world *w)
+{
+    return verify_as(w, "outside", 0, 1, 1);
+}
+
+static int do_verify_sealed_damaged(world *w)
+{
+    return verify(w, "sealed damaged", 0, 1);
+}
+
+static int do_verify_sealed(world *w)
+{
+    return verify(w, "sealed", 0, 1);
+}
+
+static int do_recover_sealed(world *w)
+{
+    return recover(w, "recover sealed", 1);
+}
+
+static int do_recover_sealed_damaged(world *w)
+{
+    return recover(w, "recover sealed damaged", 1);
+}
+
 static const workload workloads[] = {
     {"open-read", do_open_read, SMALL, READS_ONLY},
     {"open-write", do_open_write, RICH, READS_ONLY},
@@ -1284,6 +1424,31 @@ static const workload workloads[] = {
     {"compact-output", do_compact_output, FOLDED, READS_ONLY | MAKES_OTHER | SLOW},
     {"recover", do_recover, FOLDED, READS_ONLY | MAKES_OTHER | SLOW},
     {"recover-damaged", do_recover_damaged, DAMAGED, READS_ONLY | MAKES_OTHER | BROKEN | SLOW},
+    {"sealed-open", do_open_read, SEALED_SMALL, READS_ONLY | FOR_RECIPIENT},
+    {"sealed-memory", do_memory, SEALED_RICH, READS_ONLY | FOR_RECIPIENT},
+    {"sealed-create", do_create, NO_FILE, FOR_RECIPIENT},
+    {"sealed-put", do_put, SEALED_SMALL, FOR_RECIPIENT},
+    {"sealed-batch", do_batch_threads, SEALED_SMALL, FOR_RECIPIENT | SLOW},
+    {"sealed-stream", do_stream, SEALED_SMALL, FOR_RECIPIENT | SLOW},
+    {"sealed-get", do_get, SEALED_RICH, READS_ONLY | FOR_RECIPIENT},
+    {"sealed-list", do_list_threads, SEALED_RICH, READS_ONLY | FOR_RECIPIENT | SLOW},
+    {"sealed-rekey", do_rekey, SEALED_SMALL, FOR_RECIPIENT},
+    {"sealed-follow", do_follow_keys, SEALED_SMALL, FOR_RECIPIENT},
+    {"sealed-refresh", do_refresh, SEALED_SMALL, FOR_RECIPIENT},
+    {"sealed-outside", do_outside, SEALED_SMALL, READS_ONLY | FOR_RECIPIENT},
+    {"sealed-verify", do_verify_sealed, SEALED_RICH, READS_ONLY | FOR_RECIPIENT | SLOW},
+    {"sealed-verify-outside", do_verify_outside, SEALED_RICH, READS_ONLY | FOR_RECIPIENT | SLOW},
+    {"sealed-verify-damaged", do_verify_sealed_damaged, SEALED_DAMAGED, READS_ONLY | BROKEN | FOR_RECIPIENT | SLOW},
+    {"sealed-compact", do_compact, SEALED_FOLDED, REPLACES | FOR_RECIPIENT | SLOW},
+    {"sealed-recover", do_recover_sealed, SEALED_FOLDED, READS_ONLY | MAKES_OTHER | FOR_RECIPIENT | SLOW},
+    {"sealed-recover-damaged", do_recover_sealed_damaged, SEALED_DAMAGED,
+     READS_ONLY | MAKES_OTHER | BROKEN | FOR_RECIPIENT | SLOW},
+    {"locked-open", do_open_write, LOCKED_SMALL, READS_ONLY | FOR_PASSPHRASE},
+    {"locked-create", do_create, NO_FILE, FOR_PASSPHRASE},
+    {"locked-put", do_put, LOCKED_SMALL, FOR_PASSPHRASE},
+    {"locked-rekey", do_rekey, LOCKED_SMALL, FOR_PASSPHRASE},
+    {"locked-follow", do_follow_keys, LOCKED_SMALL, FOR_PASSPHRASE},
+    {"locked-compact", do_compact, LOCKED_SMALL, REPLACES | FOR_PASSPHRASE | SLOW},
 };
 #define WORKLOADS (sizeof workloads / sizeof *workloads)
 
@@ -1341,13 +1506,31 @@ static void damage(base *b)
     b->length -= 8;
 }
 
+static void make_sealed_damaged(base *b)
+{
+    static mf_segment s[4000];
+    *b = bases[SEALED_RICH];
+    b->bytes = (uint8_t *)malloc(b->length);
+    memcpy(b->bytes, bases[SEALED_RICH].bytes, b->length);
+    size_t n = segments_of(b->bytes, b->length, s, 4000);
+    b->bytes[s[n / 2].offset + 100] ^= 1;
+    b->bytes[s[0].offset + 70] ^= 1; /* of the first key; the second has it too */
+    must(s[0].type == MF_TYPE_KEYS && s[n / 2].type == MF_TYPE_SEALED, "key slots and a block");
+    memset(b->bytes + 12, 0, 40); /* of the header all but the magic */
+}
+
 static void make_base(base_kind kind, const char *path)
 {
     base *b = &bases[kind];
     world w = {.path = path};
     unlink(path);
+    sealing = kind < SEALED_SMALL ? 0 : kind == LOCKED_SMALL ? FOR_PASSPHRASE : FOR_RECIPIENT;
     if (kind == NO_FILE)
         return;
+    if (kind == SEALED_DAMAGED) {
+        make_sealed_damaged(b);
+        return;
+    }
     if (kind == TORN || kind == DAMAGED || kind == UNINDEXED || kind == UNFOOTED) {
         const base *from = &bases[kind == TORN ? SMALL : RICH];
         *b = *from;
@@ -1372,8 +1555,10 @@ static void make_base(base_kind kind, const char *path)
         return;
     }
     must(open_world(&w, MEMFILE_CREATE) == MEMFILE_OK, w.error.message);
-    if (kind == SMALL) {
-        commits(&w, 3, 2, 60);
+    if (kind == SMALL || kind == SEALED_SMALL || kind == LOCKED_SMALL) {
+        commits(&w, 2, 2, 60);
+        must(!sealing || do_rekey(&w) == MEMFILE_OK, "a new key");
+        commits(&w, 1, 2, 60);
     } else if (kind == LONG) {
         commits(&w, 40, 1, 8000);
     } else if (kind == MERGING) {
@@ -1397,15 +1582,17 @@ static void make_base(base_kind kind, const char *path)
         memfile_close(w.mf);
         return;
     } else { /* RICH, COMPACTED, FOLDED */
-        while (w.next < (kind == FOLDED ? 60 : BIG_NUMBER))
+        bool folded = kind == FOLDED || kind == SEALED_FOLDED;
+        must(!sealing || do_rekey(&w) == MEMFILE_OK, "a new key");
+        while (w.next < (folded ? 60 : BIG_NUMBER))
             must(put_length(&w, 400 + w.next % 7) == MEMFILE_OK && (w.next % 120 || commit(&w) == MEMFILE_OK), "rich");
         must(put_stream(&w, BIG_LENGTH) == MEMFILE_OK && commit(&w) == MEMFILE_OK, "a large content");
         for (int i = 0; i < 49; i++)
             must(put_length(&w, 400 + w.next % 7) == MEMFILE_OK && (i % 5 || commit(&w) == MEMFILE_OK), "a tail");
         must(commit(&w) >= MEMFILE_OK, "the end");
-        if (kind != RICH) {
+        if (kind != RICH && kind != SEALED_RICH) {
             memfile_close(w.mf);
-            must(somebody_compacts(&w), "compaction");
+            must(somebody_compacts(&w), w.error.message);
             must(open_world(&w, MEMFILE_WRITE) == MEMFILE_OK, w.error.message);
             commits(&w, 3, 2, 60);
         }
@@ -1520,7 +1707,7 @@ static void check_other(const world *w)
 {
     if ((access(w->other, F_OK) == 0) != w->other_exists)
         bad("the output file %s", w->other_exists ? "is missing" : "should not be there");
-    if (w->other_exists && verify_path(w->other, NULL) != MEMFILE_OK)
+    if (w->other_exists && verify_now(w->other, 0) != MEMFILE_OK)
         bad("the output file is not sound");
     unlink(w->other);
 }
@@ -1541,9 +1728,7 @@ static void check_file(world *w, const workload *load)
             bad("the file is not there");
         return;
     }
-    memfile_verify_options quick = MEMFILE_VERIFY_OPTIONS_INIT;
-    quick.quick = 1; /* all of it at the end */
-    int sound = memfile_verify(path, &quick, NULL, NULL);
+    int sound = verify_now(path, 1); /* all of it at the end */
     if (sound != MEMFILE_OK && sound != MEMFILE_E_TRUNCATED)
         bad("verify: %s", memfile_strerror(sound));
     world fresh = {.path = path, .next = w->committed, .committed = w->committed};
@@ -1560,7 +1745,7 @@ static void check_file(world *w, const workload *load)
     if (put_length(&fresh, 33) != MEMFILE_OK || commit(&fresh) != MEMFILE_OK)
         bad("opened anew, it does not commit: %s", fresh.error.message);
     memfile_close(fresh.mf);
-    sound = verify_path(path, NULL);
+    sound = verify_now(path, 0);
     if (sound != MEMFILE_OK)
         bad("verify after one more commit: %s", memfile_strerror(sound));
 }
@@ -1597,6 +1782,7 @@ static bool inject(const workload *load, const effect *e, bool ever, long n)
     const base *b = &bases[load->base];
     world w = {.path = path, .other = other, .next = b->entries, .committed = b->entries, .exists = true};
     now.load = load;
+    sealing = load->flags & (FOR_RECIPIENT | FOR_PASSPHRASE);
     now.effect = e;
     now.ever = ever;
     now.n = n;
@@ -1748,6 +1934,7 @@ int main(int argc, char **argv)
     snprintf(folder, sizeof folder, "/tmp/memfile-faults-XXXXXX");
     must(mkdtemp(folder) != NULL, "a folder");
     must(memfile_key_generate(MEMFILE_SIGNER, &signer, NULL) == MEMFILE_OK, "a key");
+    must(memfile_key_generate(MEMFILE_RECIPIENT, &identity, NULL) == MEMFILE_OK, "an identity");
     snprintf(path, sizeof path, "%s/file", folder);
     snprintf(other, sizeof other, "%s/other", folder);
     for (int k = 0; k < BASES; k++)
@@ -1764,6 +1951,7 @@ int main(int argc, char **argv)
     unlink(path);
     unlink(other);
     memfile_key_free(signer);
+    memfile_key_free(identity);
     rmdir(folder);
     for (int k = 0; k < BASES; k++)
         free(bases[k].bytes);

@@ -218,21 +218,35 @@ static void bind(uint8_t out[32], const uint8_t data_key[32], mf_subkey label, c
     sodium_memzero(&state, sizeof state);
 }
 
-/* Roster and older keys, behind the Commitment. keys: room for all of them; the last is there. */
-static bool open_rest(const mf_keys *k, uint8_t *keys, mf_slots *slots)
+static bool commitment_agrees(const mf_keys *k, const uint8_t newest[32])
 {
-    const uint8_t *incarnation_id = k->header + 32, *newest = keys + (size_t)(k->epoch - 1) * 32;
-    uint8_t key[32], associated[20], bound[32];
-    bool opens = true;
-    mf_subkey_derive(key, newest, MF_SUBKEY_WRAP, incarnation_id, k->epoch);
-    for (uint32_t i = 0; i + 1 < k->epoch && opens; i++) {
-        epoch_data(associated, incarnation_id, i + 1);
-        opens = aead_open(keys + (size_t)i * 32, k->older.data + (size_t)i * OLDER_LENGTH, 32, associated, sizeof associated, key);
-    }
-    if (opens && k->epoch > 1) {
-        bind(bound, newest - 32, MF_SUBKEY_REKEY, incarnation_id, k->epoch - 1, k->committed);
-        opens = sodium_memcmp(bound, k->succession, 32) == 0;
-    }
+    uint8_t bound[32];
+    bind(bound, newest, MF_SUBKEY_COMMIT, k->header + 32, k->epoch, k->committed);
+    return sodium_memcmp(bound, k->commitment, 32) == 0;
+}
+
+static bool succession_agrees(const mf_keys *k, const uint8_t before[32])
+{
+    uint8_t bound[32];
+    bind(bound, before, MF_SUBKEY_REKEY, k->header + 32, k->epoch - 1, k->committed);
+    return sodium_memcmp(bound, k->succession, 32) == 0;
+}
+
+/* The data key of an older epoch. */
+static bool open_older(const mf_keys *k, const uint8_t newest[32], uint32_t epoch, uint8_t out[32])
+{
+    uint8_t key[32], associated[20];
+    mf_subkey_derive(key, newest, MF_SUBKEY_WRAP, k->header + 32, k->epoch);
+    epoch_data(associated, k->header + 32, epoch);
+    bool opens = aead_open(out, k->older.data + (size_t)(epoch - 1) * OLDER_LENGTH, 32, associated, sizeof associated, key);
+    sodium_memzero(key, sizeof key);
+    return opens;
+}
+
+/* Whom it is for. */
+static bool open_roster(const mf_keys *k, const uint8_t newest[32], mf_slots *slots)
+{
+    uint8_t key[32], associated[20];
     memset(slots, 0, sizeof *slots);
     slots->kind = k->slot_kind;
     slots->padded = k->flags & MF_KEYS_PADDED;
@@ -240,14 +254,24 @@ static bool open_rest(const mf_keys *k, uint8_t *keys, mf_slots *slots)
         slots->passes = k->passes;
         slots->memory_kib = k->memory_kib;
         memcpy(slots->salt, k->slots.data + 8, 16);
-    } else if (opens) {
-        slots->recipients = k->slot_count;
-        mf_subkey_derive(key, newest, MF_SUBKEY_ROSTER, incarnation_id, k->epoch);
-        epoch_data(associated, incarnation_id, k->epoch);
-        opens = aead_open(slots->recipient[0], k->roster.data, (size_t)32 * k->slot_count, associated, sizeof associated, key);
+        return true;
     }
+    slots->recipients = k->slot_count;
+    mf_subkey_derive(key, newest, MF_SUBKEY_ROSTER, k->header + 32, k->epoch);
+    epoch_data(associated, k->header + 32, k->epoch);
+    bool opens = aead_open(slots->recipient[0], k->roster.data, (size_t)32 * k->slot_count, associated, sizeof associated, key);
     sodium_memzero(key, sizeof key);
     return opens;
+}
+
+/* What stands behind the Commitment. keys: room for all of them; the last is there. */
+static bool open_rest(const mf_keys *k, uint8_t *keys, mf_slots *slots)
+{
+    const uint8_t *newest = keys + (size_t)(k->epoch - 1) * 32;
+    for (uint32_t i = 1; i < k->epoch; i++)
+        if (!open_older(k, newest, i, keys + (size_t)(i - 1) * 32))
+            return false;
+    return (k->epoch == 1 || succession_agrees(k, newest - 32)) && open_roster(k, newest, slots);
 }
 
 /* Are the data keys that the seal has of this incarnation among them? Who has only a public key can make new slots,
@@ -266,15 +290,13 @@ int mf_keys_open(const mf_keys *k, mf_secret *s, const uint8_t header[MF_HEADER_
                  mf_slots *slots, memfile_error *err)
 {
     const uint8_t *incarnation_id = header + 32;
-    uint8_t bound[32];
     uint8_t *keys = (uint8_t *)mf_guarded_alloc((size_t)k->epoch * 32);
     if (!keys)
         return mf_fail_memory(err);
     uint8_t *newest = keys + (size_t)(k->epoch - 1) * 32;
     int rc = memcmp(k->header, header, MF_HEADER_LENGTH) != 0 ? MEMFILE_DONE : open_slots(k, s, incarnation_id, newest, err);
     if (rc == MEMFILE_OK) {
-        bind(bound, newest, MF_SUBKEY_COMMIT, incarnation_id, k->epoch, k->committed);
-        if (sodium_memcmp(bound, k->commitment, 32) != 0)
+        if (!commitment_agrees(k, newest))
             rc = MEMFILE_DONE;
         else if (!open_rest(k, keys, slots))
             rc = damaged(err, offset); /* by whoever had the data key */
@@ -297,19 +319,16 @@ int mf_keys_open(const mf_keys *k, mf_secret *s, const uint8_t header[MF_HEADER_
 
 bool mf_keys_verify(const mf_keys *k, const uint8_t header[MF_HEADER_LENGTH], const mf_seal *seal)
 {
-    uint8_t bound[32];
+    uint8_t older[32];
     mf_slots slots;
     if (k->epoch > seal->epoch || memcmp(k->header, header, MF_HEADER_LENGTH) != 0)
         return false;
-    uint8_t *keys = (uint8_t *)mf_guarded_alloc((size_t)k->epoch * 32);
-    if (!keys)
-        return false;
-    memcpy(keys + (size_t)(k->epoch - 1) * 32, mf_seal_data_key(seal, k->epoch), 32);
-    bind(bound, mf_seal_data_key(seal, k->epoch), MF_SUBKEY_COMMIT, header + 32, k->epoch, k->committed);
-    bool right = sodium_memcmp(bound, k->commitment, 32) == 0 && open_rest(k, keys, &slots);
+    const uint8_t *newest = mf_seal_data_key(seal, k->epoch);
+    bool right = commitment_agrees(k, newest) && open_roster(k, newest, &slots) &&
+                 (k->epoch == 1 || succession_agrees(k, mf_seal_data_key(seal, k->epoch - 1)));
     for (uint32_t i = 1; i < k->epoch && right; i++)
-        right = sodium_memcmp(keys + (size_t)(i - 1) * 32, mf_seal_data_key(seal, i), 32) == 0;
-    mf_guarded_free(keys);
+        right = open_older(k, newest, i, older) && sodium_memcmp(older, mf_seal_data_key(seal, i), 32) == 0;
+    sodium_memzero(older, sizeof older);
     return right;
 }
 
