@@ -230,25 +230,33 @@ static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, me
     return rc;
 }
 
-/* Is any 512-byte sector, cut to [from, to), all zero? */
+static bool is_zero(const uint8_t *bytes, size_t length)
+{
+    size_t i = 0;
+    while (i < length && bytes[i] == 0)
+        i++;
+    return i == length;
+}
+
+/* Is any 512-byte sector, cut to [from, to), all zero? Piece by piece: a group may say that it is as long as it likes. */
 static int has_zero_sector(mf_store *st, uint64_t from, uint64_t to, bool *out, memfile_error *err)
 {
+    enum { SECTOR = 512, PIECE = 128 * SECTOR };
     mf_buffer scratch;
     const uint8_t *bytes;
+    int rc = MEMFILE_OK;
     *out = false;
-    if (from >= to)
-        return MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
-    int rc = mf_tail_bytes(st, from, (size_t)(to - from), &scratch, &bytes, err);
-    for (uint64_t at = from; rc == MEMFILE_OK && at < to && !*out;) {
-        uint64_t end = (at / 512 + 1) * 512;
+    while (from < to && rc == MEMFILE_OK && !*out) {
+        uint64_t end = (from / SECTOR + PIECE / SECTOR) * SECTOR;
         if (end > to)
             end = to;
-        bool zero = true;
-        for (uint64_t i = at; i < end && zero; i++)
-            zero = bytes[i - from] == 0;
-        *out = zero;
-        at = end;
+        rc = mf_tail_bytes(st, from, (size_t)(end - from), &scratch, &bytes, err);
+        for (uint64_t at = from, next; rc == MEMFILE_OK && at < end && !*out; at = next) {
+            next = (at / SECTOR + 1) * SECTOR < end ? (at / SECTOR + 1) * SECTOR : end;
+            *out = is_zero(bytes + (at - from), (size_t)(next - at));
+        }
+        from = end;
     }
     mf_buffer_free(&scratch);
     return rc;
