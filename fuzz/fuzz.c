@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "digest.h"
+#include "format.h"
 
 #define NAMES_MAX 16
 
@@ -69,6 +72,9 @@ mf_slice fuzz_bytes(fuzz_input *in, size_t most)
 
 /* ---- environment */
 
+/* libsodium's own randomness too is the same in each run: sealed boxes. */
+static uint64_t sodium_state = 1;
+
 static uint64_t random_state = 1;
 static int64_t clock_us = 1750000000000000;
 
@@ -93,8 +99,55 @@ const memfile_environment fuzz_environment = {now_us, fill_random, NULL};
 
 void fuzz_environment_reset(uint64_t seed)
 {
+    sodium_state = seed;
     random_state = seed * 2654435761u + 88172645463325252u;
     clock_us = 1750000000000000;
+}
+
+/* ---- keys */
+
+static uint32_t sodium_random(void)
+{
+    sodium_state = sodium_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(sodium_state >> 32);
+}
+
+static void sodium_fill(void *const out, const size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        ((uint8_t *)out)[i] = (uint8_t)sodium_random();
+}
+
+static const char *sodium_name(void)
+{
+    return "the same again";
+}
+
+static randombytes_implementation sodium_again = {sodium_name, sodium_random, NULL, NULL, sodium_fill, NULL};
+static memfile_key *identity;
+static char recipient[MEMFILE_PUBLIC_SIZE];
+
+static void make_keys(void)
+{
+    randombytes_set_implementation(&sodium_again);
+    if (!mf_digest_start() || memfile_key_generate(MEMFILE_RECIPIENT, &identity, NULL) != MEMFILE_OK)
+        abort();
+    memfile_key_public(identity, recipient);
+}
+
+const memfile_key *fuzz_identity(void)
+{
+    return identity;
+}
+
+const char *fuzz_recipient(void)
+{
+    return recipient;
+}
+
+memfile_unlock fuzz_unlock(const uint8_t *data, size_t size)
+{
+    return (memfile_unlock){NULL, 0, size >= MF_HEADER_LENGTH && data[14] == MF_SUITE_SEALED ? identity : NULL};
 }
 
 /* ---- files */
@@ -209,7 +262,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 #ifdef FUZZ_MEMORY_HOOKS
     __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
 #endif
-    if (!mf_digest_start())
-        abort();
+    make_keys();
     return 0;
 }

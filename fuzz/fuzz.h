@@ -53,6 +53,13 @@ mf_slice fuzz_bytes(fuzz_input *in, size_t most);
 extern const memfile_environment fuzz_environment;
 void fuzz_environment_reset(uint64_t seed);
 
+/* The same keys in each run. Sealed inputs are for the first; the passphrase is that of some. */
+const memfile_key *fuzz_identity(void);
+const char *fuzz_recipient(void);
+#define FUZZ_PASSPHRASE "open"
+/* What opens an input: nothing if it is plain, which is told by its header. */
+memfile_unlock fuzz_unlock(const uint8_t *data, size_t size);
+
 /* A path in a folder of this process, in memory where there is such a file system. Valid
  * for ever; name is one of a few constants. */
 const char *fuzz_path(const char *name);

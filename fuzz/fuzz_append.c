@@ -60,6 +60,7 @@ static void find_appended(const char *path, const memfile_commit_result *done, b
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    fuzz_take(data, size);
     memfile_options o = fuzz_options();
     memfile_error e;
     memfile_commit_result done;
@@ -67,7 +68,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_reading reading;
     memfile *mf;
     const char *path = fuzz_path("appended");
-    fuzz_environment_reset(size);
     fuzz_write(path, data, size);
     int verdict = fuzz_verify(path, &before, NULL);
     bool sound = verdict == MEMFILE_OK || verdict == MEMFILE_E_TRUNCATED;

@@ -9,6 +9,7 @@ static int compact(const char *path, const char *output, memfile_compact_result 
     o.compression_level = 3;
     o.lock_timeout_ms = 0;
     o.environment = &fuzz_environment;
+    o.unlock = fuzz_unlock_taken();
     return memfile_compact(path, &o, r, e);
 }
 
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memfile_error e;
     fuzz_reading before, after;
     const char *path = fuzz_path("loose"), *output = fuzz_path("tight");
-    fuzz_environment_reset(size);
+    fuzz_take(data, size);
     fuzz_write(path, data, size);
     fuzz_remove(output);
     int verdict = fuzz_verify(path, NULL, NULL);

@@ -4,11 +4,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    fuzz_take(data, size);
     memfile_options o = fuzz_options();
     memfile_error e;
     fuzz_reading reading;
     memfile *mf;
-    fuzz_environment_reset(size);
     o.strictness = size % 7 == 0 ? MEMFILE_STRICT : MEMFILE_TOLERATE_TORN;
     o.cache_bytes = size % 5 == 0 ? 1 : 4u << 20;
     uint8_t *copy = fuzz_copy(data, size);

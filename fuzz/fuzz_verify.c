@@ -11,6 +11,7 @@ static void recover(const char *path, int verdict, const fuzz_reading *before)
     const char *output = fuzz_path("recovered");
     fuzz_remove(output);
     o.environment = &fuzz_environment;
+    o.unlock = fuzz_unlock_taken();
     o.compression_level = 1;
     int rc = memfile_recover(path, output, &o, &r, &e);
     FUZZ_CHECK(verdict != MEMFILE_OK || rc == MEMFILE_OK, "a sound file is not recovered: %d, %s", rc, e.message);
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_reading before;
     const char *path = fuzz_path("verified");
-    fuzz_environment_reset(size);
+    fuzz_take(data, size);
     fuzz_write(path, data, size);
     int verdict = fuzz_verify(path, NULL, NULL);
     fuzz_read_path(path, verdict == MEMFILE_OK, &before);

@@ -13,11 +13,25 @@ bool fuzz_is_files_fault(int rc)
            rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_KEY || rc == MEMFILE_E_LIMIT || rc == MEMFILE_E_NOT_FOUND;
 }
 
+static memfile_unlock taken;
+
+void fuzz_take(const uint8_t *data, size_t size)
+{
+    fuzz_environment_reset(size);
+    taken = fuzz_unlock(data, size);
+}
+
+memfile_unlock fuzz_unlock_taken(void)
+{
+    return taken;
+}
+
 memfile_options fuzz_options(void)
 {
     memfile_options o = MEMFILE_OPTIONS_INIT;
     o.environment = &fuzz_environment;
     o.lock_timeout_ms = 0;
+    o.unlock = taken;
     return o;
 }
 
@@ -350,6 +364,7 @@ int fuzz_verify(const char *path, memfile_verify_result *result, memfile_error *
     memfile_verify_result r, quick;
     memfile_error e, quick_error;
     told t = {0, 0}, quick_told = {0, 0};
+    o.unlock = taken;
     o.finding = on_finding;
     o.context = &t;
     int rc = memfile_verify(path, &o, &r, &e);

@@ -30,7 +30,10 @@ int fuzz_verify(const char *path, memfile_verify_result *result, memfile_error *
 /* A file's fault, and none of the machine's or of ours. */
 bool fuzz_is_files_fault(int rc);
 
-/* Default options with the environment of the fuzzer. */
+/* Default options with the environment of the fuzzer, and what opens the file. */
 memfile_options fuzz_options(void);
+/* The input that is at hand: from now on options and verifications have what opens it. */
+void fuzz_take(const uint8_t *data, size_t size);
+memfile_unlock fuzz_unlock_taken(void);
 
 #endif

@@ -9,7 +9,9 @@
 #include "block.h"
 #include "commit.h"
 #include "draft.h"
+#include "keys.h"
 #include "repair.h"
+#include "sealed_text.h"
 #include "segment.h"
 
 static const char *folder;
@@ -244,6 +246,167 @@ static void make_files(void)
     fuzz_remove(path);
 }
 
+/* ---- sealed files */
+
+static memfile_seal_for for_identity(int padded)
+{
+    static const char *recipients[1];
+    recipients[0] = fuzz_recipient();
+    return (memfile_seal_for){NULL, 0, 0, 0, recipients, 1, padded};
+}
+
+static memfile *begin_sealed(const char *path, memfile_mode mode)
+{
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    memfile_error e;
+    memfile *mf;
+    o.environment = &fuzz_environment;
+    o.unlock.identity = fuzz_identity();
+    if (mode == MEMFILE_CREATE) {
+        fuzz_environment_reset(2);
+        fuzz_remove(path);
+        o.seal_for = for_identity(0);
+    }
+    must(memfile_open(path, mode, &o, &mf, &e), "open");
+    return mf;
+}
+
+static void put_sealed(memfile *mf, unsigned from, unsigned to)
+{
+    static char text[70000];
+    char id[16];
+    for (unsigned n = from; n < to; n++) {
+        for (size_t i = 0; i < sealed_length(n); i++)
+            text[i] = sealed_letter(n, i);
+        snprintf(id, sizeof id, "s%u", n);
+        put_text(mf, id, MEMFILE_TEXT, text, sealed_length(n));
+    }
+    commit(mf);
+}
+
+static void rekey_sealed(const char *path, int padded)
+{
+    memfile_rekey_options o = MEMFILE_REKEY_OPTIONS_INIT;
+    memfile_error e;
+    o.environment = &fuzz_environment;
+    o.unlock.identity = fuzz_identity();
+    o.seal_for = for_identity(padded);
+    must(memfile_rekey(path, &o, &e), "rekey");
+}
+
+static void compact_sealed(const char *path)
+{
+    memfile_compact_options o = MEMFILE_COMPACT_OPTIONS_INIT;
+    memfile_error e;
+    o.environment = &fuzz_environment;
+    o.unlock.identity = fuzz_identity();
+    must(memfile_compact(path, &o, NULL, &e), "compact");
+}
+
+static void keep_sealed(const char *path, const char *name)
+{
+    size_t size;
+    uint8_t *bytes = fuzz_read(path, &size);
+    save("sealed", name, bytes, size);
+    free(bytes);
+}
+
+static void make_sealed(void)
+{
+    const char *path = fuzz_path("sealed-seed");
+    memfile *mf = begin_sealed(path, MEMFILE_CREATE);
+    keep_sealed(path, "genesis");
+    for (unsigned n = 0; n < 6; n++) {
+        put_sealed(mf, n, n + 1);
+        if (n % 2 == 1)
+            rekey_sealed(path, n == 3);
+    }
+    memfile_close(mf);
+    keep_sealed(path, "keys-and-commits");
+    tear(path, 300);
+    mf = begin_sealed(path, MEMFILE_WRITE);
+    put_sealed(mf, 6, 7);
+    put_sealed(mf, 0, 1);
+    memfile_close(mf);
+    keep_sealed(path, "void");
+    compact_sealed(path);
+    mf = begin_sealed(path, MEMFILE_WRITE);
+    put_sealed(mf, 7, 8);
+    memfile_close(mf);
+    keep_sealed(path, "compacted-and-more");
+    mf = begin_sealed(path, MEMFILE_CREATE);
+    put_sealed(mf, 0, 130);
+    rekey_sealed(path, 1);
+    put_sealed(mf, 130, 260);
+    put_sealed(mf, 0, 2);
+    memfile_close(mf);
+    keep_sealed(path, "records");
+    compact_sealed(path);
+    keep_sealed(path, "records-compacted");
+    mf = begin_sealed(path, MEMFILE_CREATE);
+    put_sealed(mf, SEALED_LARGE, SEALED_LARGE + 1);
+    put_sealed(mf, 1, 3);
+    memfile_close(mf);
+    keep_sealed(path, "content");
+    fuzz_remove(path);
+}
+
+/* Every data key is the one that fuzz_keys knows. */
+static void random_or_key(void *context, void *out, size_t length)
+{
+    static const uint8_t data_key[32] = {1, 2, 3};
+    if (length == sizeof data_key)
+        memcpy(out, data_key, sizeof data_key);
+    else
+        fuzz_environment.random(context, out, length);
+}
+
+/* Heads of key slots behind a byte that says how fuzz_keys takes them. */
+static void save_keys(const char *name, const mf_slots *slots, uint32_t epochs)
+{
+    memfile_error e;
+    mf_secret *passphrase;
+    mf_buffer head;
+    uint8_t header[MF_HEADER_LENGTH] = {1, 2, 3};
+    mf_seal seal = {.sealed = true, .environment = fuzz_environment};
+    seal.environment.random = random_or_key;
+    must(mf_secret_of_passphrase(&mf_mem_default, FUZZ_PASSPHRASE, strlen(FUZZ_PASSPHRASE), &passphrase, &e), "passphrase");
+    mf_buffer_init(&head, &mf_mem_default);
+    for (uint32_t i = 0; i < epochs; i++) {
+        mf_buffer_clear(&head);
+        mf_put_u8(&head, slots->kind == MF_SLOT_RECIPIENTS);
+        mf_buffer only;
+        mf_buffer_init(&only, &mf_mem_default);
+        must(mf_keys_make(&only, slots, passphrase, header, i ? header : NULL, &seal, &e), "keys");
+        mf_put_bytes(&head, only.data, only.length);
+        mf_buffer_free(&only);
+    }
+    save("keys", name, head.data, head.length);
+    mf_buffer_free(&head);
+    mf_seal_clear(&seal);
+    mf_secret_free(passphrase);
+}
+
+static void make_keys(void)
+{
+    memfile_error e;
+    memfile_key_kind kind;
+    mf_slots slots = {.kind = MF_SLOT_PASSPHRASE, .passes = 1, .memory_kib = 8};
+    fuzz_environment_reset(3);
+    save_keys("passphrase", &slots, 1);
+    save_keys("passphrase-3", &slots, 3);
+    memset(&slots, 0, sizeof slots);
+    slots.kind = MF_SLOT_RECIPIENTS;
+    slots.recipients = 1;
+    must(memfile_public_parse(fuzz_recipient(), strlen(fuzz_recipient()), &kind, slots.recipient[0], &e), "recipient");
+    save_keys("recipient", &slots, 1);
+    slots.padded = true;
+    slots.recipients = 3;
+    memcpy(slots.recipient[1], slots.recipient[0], 32);
+    memcpy(slots.recipient[2], slots.recipient[0], 32);
+    save_keys("recipients-4", &slots, 4);
+}
+
 /* ---- what stands in files */
 
 static mf_buffer buffer;
@@ -439,6 +602,8 @@ int main(int argc, char **argv)
     take_apart("content", 1, 3);
     make_small();
     make_frames();
+    make_sealed();
+    make_keys();
     mf_buffer_free(&buffer);
     return 0;
 }

@@ -265,6 +265,14 @@ static void move_piece(parts *p, piece *x)
     memfile_error e;
     mf_slice head, stored;
     mf_buffer out;
+    if (x->is_segment && read_header(x->bytes, x->length, &s) && s.type == MF_TYPE_SEALED && s.stored_length >= 16) {
+        uint8_t *body = x->bytes + MF_SEGMENT_HEADER_LENGTH;
+        uint64_t group = moved(p, x->old_at - mf_load64(body + 8));
+        mf_store64(body, moved(p, mf_load64(body)));
+        if (s.flags & MF_FLAG_COMMIT)
+            mf_store64(body + 8, x->new_at >= group ? x->new_at - group : 0);
+        return;
+    }
     if (!x->is_segment || !read_header(x->bytes, x->length, &s) ||
         mf_segment_split(&s, x->bytes, &head, &stored, &e) != MEMFILE_OK)
         return;
@@ -390,6 +398,26 @@ static void change_stored(parts *p, piece *x)
     if (read_header(x->bytes, x->length, &s) && s.stored_length)
         mutate_bytes(x->bytes + MF_SEGMENT_HEADER_LENGTH, s.stored_length, s.stored_length);
     (void)p;
+}
+
+static uint64_t near_or_odd(parts *p, uint64_t v);
+
+/* Of a sealed segment: what it says outside. */
+static void change_clear_part(parts *p, piece *x)
+{
+    mf_segment s;
+    uint8_t *body = x->bytes + MF_SEGMENT_HEADER_LENGTH;
+    if (!read_header(x->bytes, x->length, &s) || s.stored_length < 16)
+        return;
+    switch (below(p, 4)) {
+    case 0: mf_store64(body, p->v[below(p, p->count)].old_at); break;
+    case 1: mf_store64(body, near_or_odd(p, mf_load64(body)) & ~(uint64_t)7); break;
+    case 2:
+        if (s.flags & MF_FLAG_COMMIT)
+            mf_store64(body + 8, near_or_odd(p, mf_load64(body + 8)) & ~(uint64_t)7);
+        break;
+    default: mf_store32(x->bytes + 44, (uint32_t)near_or_odd(p, s.codec_parameter));
+    }
 }
 
 static uint64_t near_or_odd(parts *p, uint64_t v)
@@ -661,11 +689,15 @@ static size_t put_together(const parts *p, uint8_t *data, size_t max_size)
 static void change(parts *p)
 {
     static const uint8_t types[] = {MF_TYPE_RECORDS, MF_TYPE_COMMIT, MF_TYPE_COMMIT, MF_TYPE_INDEX,
-                                    MF_TYPE_CHUNK,   MF_TYPE_HISTORY, MF_TYPE_DICTIONARY, MF_TYPE_VOID};
+                                    MF_TYPE_CHUNK,   MF_TYPE_HISTORY, MF_TYPE_DICTIONARY, MF_TYPE_VOID, MF_TYPE_KEYS,  MF_TYPE_SEALED, MF_TYPE_SEALED};
     piece *x = below(p, 2) ? any_segment(p) : segment_of_type(p, types[below(p, sizeof types)]);
     size_t what = below(p, 20);
     if (!x)
         what = 19;
+    else if (x->bytes[4] == MF_TYPE_SEALED && what < 6)
+        change_clear_part(p, x);
+    else if (x->bytes[4] == MF_TYPE_SEALED && what < 12)
+        change_stored(p, x);
     else if (x->bytes[4] == MF_TYPE_COMMIT && what < 6)
         change_commit(p, x);
     else if (x->bytes[4] == MF_TYPE_INDEX && what < 8)
