@@ -659,7 +659,7 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
     if (rc == MEMFILE_OK && result->damage.memory_unknown)
         c->new.environment.random(c->new.environment.context, c->image.header.memory_id, 16);
     if (rc == MEMFILE_OK && result->damage.outside)
-        rc = mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE, "no key slots that open are left in the file: nothing in it can be read");
+        rc = mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE, "no key slots are left that open: nothing in the file can be read");
     else if (rc == MEMFILE_OK && c->block_count == 0 && c->commit_count == 0 && c->image.header.suite == MF_SUITE_SEALED)
         rc = mf_fail(err, MEMFILE_E_KEY, MF_NOWHERE,
                      "nothing in the file opens with this key: its slots are damaged; an older key opens what stood before");
