@@ -27,10 +27,7 @@ VERDICTS = {"newer": "unsupported"}
 PREFIXES = {"good": {"sound"}, "golden": {"sound", "truncated"}, "unsupported": {"newer", "wrong-key"},
             "bad": {"damaged", "truncated", "not-a-memfile", "over-limit", "wrong-key"}}
 # Disagreements that are known: the library is wrong by SPEC.md, and it is not mended yet.
-KNOWN = {
-    **dict.fromkeys(("bad-codec-2-without-content", "bad-sealed-keys-codec-2-older"),
-        "codec 2 without content is taken for codec 0 (4.3)"),
-}
+KNOWN = {}
 problems = []
 
 

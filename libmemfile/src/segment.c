@@ -74,8 +74,8 @@ static int check_meaning(const mf_segment *s, memfile_error *err)
         return mf_fail(err, MEMFILE_E_NEWER, s->offset,
                        "made by a newer version: segment at offset %llu has type %u, flags %u, codec %u",
                        (unsigned long long)s->offset, s->type, s->flags, s->codec);
-    if (s->codec == MF_CODEC_RAW ? s->codec_parameter != 0
-                                 : s->codec == MF_CODEC_ZSTD && (s->codec_parameter != 0 || s->raw_length == 0))
+    bool packed = s->codec == MF_CODEC_ZSTD || s->codec == MF_CODEC_ZSTD_DICTIONARY;
+    if ((s->codec <= MF_CODEC_ZSTD && s->codec_parameter != 0) || (known && packed && s->raw_length == 0))
         return mf_fail(err, MEMFILE_E_DAMAGED, s->offset, "segment header at offset %llu contradicts itself",
                        (unsigned long long)s->offset);
     if ((known && sealed != (s->codec == MF_CODEC_SEALED)) ||

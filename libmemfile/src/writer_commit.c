@@ -27,12 +27,14 @@ static int index_tail(mf_writer *w, memfile_error *err)
     return rc;
 }
 
-/* Is it time to repeat the key slots, SPEC 20.5? Twice as often as it must be. */
+/* Is it time to repeat the key slots, SPEC 20.5? Twice as often as it must be, and once soon after they were made,
+ * away from the first two: the last footer is that of the genesis, of a new key or of a compaction then. */
 static bool keys_are_old(const mf_writer *w)
 {
     const mf_state *s = &w->store->committed;
     const uint64_t often = MF_KEYS_REPEAT_COMMITS / 2;
-    return w->store->seal.sealed && s->footer_number / often != (s->number + 1) / often;
+    return w->store->seal.sealed && (s->footer_number == 0 || !s->footer_logical ||
+                                     s->footer_number / often != (s->number + 1) / often);
 }
 
 static int prepare(mf_writer *w, plan *p, memfile_error *err)
