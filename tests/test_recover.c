@@ -512,6 +512,37 @@ static void a_sound_file_is_recovered_as_it_is(void **state)
     }
 }
 
+/* Whatever else is sound. Without the header too: what is sealed was sealed. */
+static void that_no_key_slots_are_left_is_said(void **state)
+{
+    (void)state;
+    for (int headless = 0; headless < 2; headless++) {
+        golden g;
+        memfile_error e;
+        memfile *mf;
+        memfile_options o = MEMFILE_OPTIONS_INIT;
+        const char *path = temp_path("keyless"), *out = temp_path("keyless-out");
+        make(&g, 3);
+        for (size_t i = 0; i < g.count; i++)
+            if (g.segments[i].type == MF_TYPE_KEYS)
+                g.bytes[g.segments[i].offset + 300] ^= 1;
+        if (headless)
+            g.bytes[40] ^= 1;
+        write_file(path, g.bytes, g.length);
+        o.unlock = unlock_of(true);
+        assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, &e), MEMFILE_E_DAMAGED);
+        if (!headless)
+            assert_non_null(strstr(e.message, "no key slots are left"));
+        assert_int_equal(verify_golden(path, true, NULL), MEMFILE_E_DAMAGED);
+        assert_int_equal(verify_outside(path), MEMFILE_E_DAMAGED);
+        unlink(out);
+        assert_int_equal(recover_golden(path, out, true, NULL, &e), MEMFILE_E_KEY);
+        assert_non_null(strstr(e.message, "no key slots are left"));
+        assert_int_not_equal(access(out, F_OK), 0);
+        free(g.bytes);
+    }
+}
+
 static void what_is_no_memfile_gives_none(void **state)
 {
     (void)state;
@@ -538,6 +569,7 @@ int main(void)
         cmocka_unit_test(what_is_inserted_or_cut_out_displaces_only),
         cmocka_unit_test(segments_doubled_removed_or_swapped_are_sorted_out),
         cmocka_unit_test(a_siblings_segment_is_not_taken),
+        cmocka_unit_test(that_no_key_slots_are_left_is_said),
         cmocka_unit_test(what_is_no_memfile_gives_none),
     };
     if (memfile_key_generate(MEMFILE_RECIPIENT, &identity, NULL) != MEMFILE_OK)
