@@ -52,6 +52,8 @@ static bool open_again(const mf_seal *seal, sealed *s, uint8_t *out, int *rc)
 {
     memfile_error e;
     const uint8_t *opened;
+    if (mf_load32(s->raw + 8) > s->total - MF_SEGMENT_HEADER_LENGTH)
+        return false;
     mf_store64(s->raw + 48, mf_checksum(s->raw + 64, mf_load32(s->raw + 8)));
     mf_store64(s->raw + 56, mf_checksum(s->raw, 56));
     if (mf_segment_decode(&s->segment, s->raw, OFFSET, TAG, &e) != MEMFILE_OK || mf_segment_total(&s->segment) != s->total ||

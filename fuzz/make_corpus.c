@@ -503,6 +503,28 @@ static void take_apart(const char *name, unsigned from, unsigned count)
 
 /* ---- the rest */
 
+/* Plaintexts of sealed segments behind the four bytes that fuzz_seal takes. */
+static void make_plaintexts(void)
+{
+    static const uint8_t types[] = {MF_TYPE_RECORDS, MF_TYPE_CHUNK, MF_TYPE_INDEX, MF_TYPE_COMMIT, MF_TYPE_KEYS, 77};
+    for (size_t i = 0; i < sizeof types; i++) {
+        char name[32];
+        bool is_commit = types[i] == MF_TYPE_COMMIT;
+        mf_put_u8(&buffer, is_commit ? MF_FLAG_COMMIT : 0);
+        mf_put_u8(&buffer, (uint8_t)(64 + 30 * i));
+        mf_put_u8(&buffer, 0);
+        mf_put_u8(&buffer, (uint8_t)i);
+        mf_put_u8(&buffer, types[i]);
+        mf_put_u8(&buffer, is_commit ? MF_FLAG_COMMIT : types[i] == MF_TYPE_INDEX ? MF_FLAG_DERIVED
+                           : types[i] == 77                                  ? MF_FLAG_OPTIONAL
+                                                                             : 0);
+        mf_put_bytes(&buffer, "\0\0\5\0\0\0\0\0\0\0\11\0\0\0", 14); /* 5 bytes of content in a body of 9 */
+        mf_put_bytes(&buffer, "\3abcdefgh\0\0\0\0\0\0", 16);
+        snprintf(name, sizeof name, "type-%u", types[i]);
+        save_buffer("seal", name);
+    }
+}
+
 static void save_text(const char *target, const char *name, const char *text)
 {
     save(target, name, text, strlen(text));
@@ -604,6 +626,7 @@ int main(int argc, char **argv)
     make_frames();
     make_sealed();
     make_keys();
+    make_plaintexts();
     mf_buffer_free(&buffer);
     return 0;
 }

@@ -543,6 +543,29 @@ static void that_no_key_slots_are_left_is_said(void **state)
     }
 }
 
+/* Key slots are looked for in the whole image, and what it does not have may be as long as it likes. */
+static void a_segment_that_says_it_is_far_away_costs_no_time(void **state)
+{
+    (void)state;
+    golden g;
+    memfile_error e;
+    const char *path = temp_path("far"), *out = temp_path("far-out");
+    make(&g, 3);
+    uint8_t *last = g.bytes + g.segments[g.count - 1].offset;
+    mf_store64(last + 16, (uint64_t)1 << 43);
+    reseal(last);
+    for (size_t i = 0; i < g.count; i++)
+        if (g.segments[i].type == MF_TYPE_KEYS)
+            g.bytes[g.segments[i].offset + 300] ^= 1;
+    write_file(path, g.bytes, g.length);
+    alarm(30);
+    assert_int_equal(verify_golden(path, true, NULL), MEMFILE_E_DAMAGED);
+    unlink(out);
+    assert_int_equal(recover_golden(path, out, true, NULL, &e), MEMFILE_E_KEY);
+    alarm(0);
+    free(g.bytes);
+}
+
 static void what_is_no_memfile_gives_none(void **state)
 {
     (void)state;
@@ -570,6 +593,7 @@ int main(void)
         cmocka_unit_test(segments_doubled_removed_or_swapped_are_sorted_out),
         cmocka_unit_test(a_siblings_segment_is_not_taken),
         cmocka_unit_test(that_no_key_slots_are_left_is_said),
+        cmocka_unit_test(a_segment_that_says_it_is_far_away_costs_no_time),
         cmocka_unit_test(what_is_no_memfile_gives_none),
     };
     if (memfile_key_generate(MEMFILE_RECIPIENT, &identity, NULL) != MEMFILE_OK)

@@ -425,7 +425,7 @@ static int next_segment(mf_store *st, uint64_t *at, uint64_t limit, mf_buffer *s
     const uint64_t most = 65536;
     memfile_error why;
     const uint8_t *raw;
-    while (*at + MF_SEGMENT_HEADER_LENGTH <= limit) {
+    while ((*at = mf_align8(mf_io_next(st->io, *at))) < limit && limit - *at >= MF_SEGMENT_HEADER_LENGTH) {
         uint64_t n = limit - *at < most ? limit - *at : most;
         int rc = mf_tail_bytes(st, *at, (size_t)n, scratch, &raw, err);
         if (rc != MEMFILE_OK)
