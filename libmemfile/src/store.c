@@ -643,6 +643,11 @@ static int read_tail(mf_store *st, mf_state *state, uint64_t full, uint64_t newe
             at += mf_segment_total(&s);
             continue;
         }
+        if (at == full && sound == MEMFILE_OK) {
+            rc = mf_fail(err, MEMFILE_E_DAMAGED, at, "the commit at offset %llu is longer than what is committed",
+                         (unsigned long long)at);
+            break;
+        }
         if (at == full) {
             *err = why;
             rc = MEMFILE_E_DAMAGED;
