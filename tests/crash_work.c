@@ -103,6 +103,7 @@ static void add_entry(model *m, const char *id, const void *content, size_t leng
 {
     m->entries = (model_entry *)room_for(m->entries, &m->entry_capacity, m->entry_count + 1, sizeof *m->entries);
     model_entry *e = &m->entries[m->entry_count++];
+    memset(e, 0, sizeof *e);
     snprintf(e->id, sizeof e->id, "%s", id);
     e->length = length;
     e->check = mf_checksum(content, length);
@@ -124,6 +125,9 @@ void model_copy(model *to, const model *from, size_t commits)
         memcpy(to->commits, from->commits, commits * sizeof *to->commits);
     if (entries)
         memcpy(to->entries, from->entries, entries * sizeof *to->entries);
+    for (size_t i = 0; i < entries; i++) /* what was forgotten later is not */
+        if (to->entries[i].forgotten > commits)
+            to->entries[i].forgotten = 0;
     to->commit_count = commits;
     to->entry_count = entries;
 }
@@ -268,8 +272,9 @@ static char *make_content(work *w, size_t length, bool dense)
 static void next_id(work *w, char id[24])
 {
     bool again = w->model->entry_count > 4 && work_below(w, 5) == 0;
-    if (again)
-        snprintf(id, 24, "%s", w->model->entries[work_below(w, w->model->entry_count)].id);
+    const model_entry *old = again ? &w->model->entries[work_below(w, w->model->entry_count)] : NULL;
+    if (old && !old->forgets)
+        snprintf(id, 24, "%s", old->id);
     else
         snprintf(id, 24, "e%u", w->next_id++);
 }
@@ -359,6 +364,39 @@ static void commit(work *w)
     memcpy(c->digest, r.digest, 32);
     c->acknowledged = true;
     disk_mark(w->disk, MARK_ACKED, number);
+}
+
+/* All versions of some entry's id; before the puts of the batch. */
+static void forget(work *w)
+{
+    model *m = w->model;
+    memfile_selection s = MEMFILE_SELECTION_INIT;
+    memfile_forget_options o = MEMFILE_FORGET_OPTIONS_INIT;
+    memfile_forget_result r;
+    if (w->failed)
+        return;
+    uint64_t which = work_below(w, m->entry_count), next = m->commit_count;
+    while (m->entries[which].forgets || m->entries[which].forgotten)
+        which = (which + 1) % m->entry_count;
+    const char *ids[] = {m->entries[which].id};
+    s.ids = ids;
+    s.id_count = 1;
+    o.reason = "it was wrong";
+    must(w, memfile_forget(w->mf, &s, &o, &r), "forget");
+    if (w->failed)
+        return;
+    char id[24];
+    snprintf(id, sizeof id, "%s", m->entries[which].id);
+    uint64_t count = 0;
+    for (size_t i = 0; i < m->entry_count; i++)
+        if (!m->entries[i].forgets && !m->entries[i].forgotten && strcmp(m->entries[i].id, id) == 0) {
+            m->entries[i].forgotten = next + 1;
+            count++;
+        }
+    if (r.memories != 1 || r.entries != count || r.made != 1)
+        fail_work(w, "forget took %llu entries, not %llu", (unsigned long long)r.entries, (unsigned long long)count);
+    add_entry(m, "", "", 0);
+    m->entries[m->entry_count - 1].forgets = true;
 }
 
 /* A commit that fails: its entries were not there. */
@@ -564,6 +602,29 @@ static void compactions(work *w)
     }
 }
 
+static void forgettings(work *w)
+{
+    create(w);
+    for (int i = 0; i < 4; i++) {
+        put_some(w, 1 + (unsigned)work_below(w, 6), 500);
+        commit(w);
+    }
+    if (work_below(w, 2)) {
+        put(w, 33000, work_below(w, 2));
+        commit(w);
+    }
+    disk_mark(w->disk, MARK_START, 0);
+    for (int i = 0; i < 2; i++) {
+        forget(w);
+        put_some(w, (unsigned)work_below(w, 3), 300); /* the same id may come again */
+        commit(w);
+        if (i == 0 || work_below(w, 2))
+            compact(w, NULL, NULL);
+    }
+    put_some(w, 2, 300);
+    commit(w);
+}
+
 static void outputs(work *w)
 {
     create(w);
@@ -684,6 +745,7 @@ const crash_scenario crash_scenarios[] = {
     {"merge", "the eighth run of a level, which merges eight", merges, 4, 600, false},
     {"dictionary", "a batch that trains a dictionary", dictionaries, 64, 600, false},
     {"compact", "compaction with its rename, appends behind it", compactions, 2, 300, false},
+    {"forget", "forgetting, and compaction that erases", forgettings, 2, 300, false},
     {"output", "compaction and recovery into another file", outputs, 4, 300, false},
     {"writers", "two handles in turn", two_writers, 2, 200, false},
     {"full", "a full disk within a commit; the handle goes on", full_disks, 2, 300, false},
@@ -695,6 +757,7 @@ const crash_scenario crash_scenarios[] = {
     {"sealed-footer", "the same, sealed", footers, 16, 200, true},
     {"sealed-merge", "the same, sealed", merges, 8, 600, true},
     {"sealed-compact", "the same, sealed", compactions, 4, 300, true},
+    {"sealed-forget", "the same, sealed", forgettings, 4, 300, true},
     {"sealed-output", "the same, sealed", outputs, 8, 300, true},
     {"sealed-writers", "the same, sealed", two_writers, 4, 200, true},
     {"sealed-full", "the same, sealed", full_disks, 4, 300, true},
@@ -796,7 +859,12 @@ static bool same_content(memfile *mf, const memfile_entry *e, const model_entry 
     return rc == MEMFILE_OK && total == m->length && check == m->check;
 }
 
-static bool compare_list(memfile *mf, const model *m, uint64_t entries, char *why, size_t room)
+static bool is_hidden(const model *m, uint64_t entry, uint64_t number)
+{
+    return m->entries[entry].forgotten && m->entries[entry].forgotten <= number + 1;
+}
+
+static bool compare_list(memfile *mf, const model *m, uint64_t number, uint64_t entries, char *why, size_t room)
 {
     memfile_filter f = MEMFILE_FILTER_INIT;
     memfile_cursor *c;
@@ -811,14 +879,18 @@ static bool compare_list(memfile *mf, const model *m, uint64_t entries, char *wh
     while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK && at < entries) {
         char id[256];
         memfile_entry_id(e, id);
-        if (memfile_entry_number(e) != at || strcmp(id, m->entries[at].id) != 0 ||
-            !same_content(mf, e, &m->entries[at])) {
+        while (at < entries && is_hidden(m, at, number))
+            at++;
+        if (at == entries || memfile_entry_number(e) != at ||
+            (!m->entries[at].forgets && (strcmp(id, m->entries[at].id) != 0 || !same_content(mf, e, &m->entries[at])))) {
             snprintf(why, room, "entry %llu is not '%s' with its content", (unsigned long long)at, m->entries[at].id);
             memfile_cursor_close(c);
             return false;
         }
         at++;
     }
+    while (at < entries && is_hidden(m, at, number))
+        at++;
     if (rc != MEMFILE_DONE || at != entries)
         snprintf(why, room, "the list ends with %d after %llu of %llu entries: %s", rc, (unsigned long long)at,
                  (unsigned long long)entries, memfile_last_error(mf)->message);
@@ -827,16 +899,23 @@ static bool compare_list(memfile *mf, const model *m, uint64_t entries, char *wh
 }
 
 /* The newest version of some entry's id, by the index. */
-static bool compare_get(memfile *mf, const model *m, uint64_t entries, uint64_t seed, char *why, size_t room)
+static bool compare_get(memfile *mf, const model *m, uint64_t number, uint64_t entries, uint64_t seed, char *why, size_t room)
 {
     const memfile_entry *e;
     if (entries == 0)
         return true;
     const char *id = m->entries[seed % entries].id;
-    uint64_t newest = entries - 1;
-    while (strcmp(m->entries[newest].id, id) != 0)
-        newest--;
-    if (memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e) == MEMFILE_OK && memfile_entry_number(e) == newest)
+    uint64_t newest = entries;
+    if (m->entries[seed % entries].forgets)
+        return true;
+    while (newest-- > 0)
+        if (strcmp(m->entries[newest].id, id) == 0 && !is_hidden(m, newest, number))
+            break;
+    int rc = memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e);
+    memfile_info info;
+    if (rc == MEMFILE_E_DAMAGED && memfile_get_info(mf, &info, sizeof info) == MEMFILE_OK && info.unfinished_is_damage)
+        rc = MEMFILE_E_NOT_FOUND; /* in what looks damaged it might stand */
+    if (newest == UINT64_MAX ? rc == MEMFILE_E_NOT_FOUND : rc == MEMFILE_OK && memfile_entry_number(e) == newest)
         return true;
     snprintf(why, room, "get does not give entry %llu for '%s'", (unsigned long long)newest, id);
     return false;
@@ -853,7 +932,7 @@ bool work_compare(const char *path, const model *m, uint64_t number, uint64_t se
         return false;
     }
     uint64_t entries = m->commits[number].entries;
-    bool same = compare_list(mf, m, entries, why, room) && compare_get(mf, m, entries, seed, why, room);
+    bool same = compare_list(mf, m, number, entries, why, room) && compare_get(mf, m, number, entries, seed, why, room);
     memfile_close(mf);
     return same;
 }

@@ -25,6 +25,8 @@ enum {
 typedef struct model_entry {
     char id[24];
     uint64_t length, check; /* of the content: bytes, XXH3 */
+    uint64_t forgotten;     /* by the commit of this number, less 1; 0: not */
+    bool forgets;           /* a record of forgetting */
 } model_entry;
 
 typedef struct model_commit {
