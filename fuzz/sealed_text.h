@@ -1,5 +1,8 @@
 /* sealed_text: what entries of sealed seeds say, by the number in their id: s0, s1, ... */
 #ifndef FUZZ_SEALED_TEXT_H
+#include <stddef.h>
+#include <stdint.h>
+
 #define FUZZ_SEALED_TEXT_H
 
 #include <stddef.h>
@@ -14,7 +17,7 @@ static inline size_t sealed_length(unsigned number)
 
 static inline char sealed_letter(unsigned number, size_t at)
 {
-    return (char)('a' + (number * 7 + at * at / 5 + at) % 26);
+    return (char)('a' + (number * 7 + (uint64_t)at * at / 5 + at) % 26);
 }
 
 #endif

@@ -7,7 +7,8 @@ harmless='clock_gettime nanosleep __errno_location strerror strlen strcmp strrch
 memcmp memchr __memcpy_chk __memset_chk snprintf vsnprintf __snprintf_chk __vsnprintf_chk __stack_chk_fail
 __stack_chk_guard qsort frexp ldexp localeconv strtod pthread_join pthread_mutex_init pthread_mutex_destroy
 pthread_mutex_lock pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait pthread_cond_signal
-pthread_cond_broadcast _GLOBAL_OFFSET_TABLE_'
+pthread_cond_broadcast _GLOBAL_OFFSET_TABLE_
+__stack_chk_fail_local __divdi3 __divmoddi4 __moddi3 __udivdi3 __udivmoddi4 __umoddi3'
 own=$(nm --defined-only "$1" 2>/dev/null | awk 'NF == 3 { print $3 }')
 unknown=0
 for name in $(nm -u "$1" 2>/dev/null | awk '$1 == "U" { print $2 }' | sort -u); do
