@@ -1,11 +1,9 @@
 /* sealed_text: what entries of sealed seeds say, by the number in their id: s0, s1, ... */
 #ifndef FUZZ_SEALED_TEXT_H
-#include <stddef.h>
-#include <stdint.h>
-
 #define FUZZ_SEALED_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define SEALED_NUMBERS 400u
 #define SEALED_LARGE 399u /* has a content */
