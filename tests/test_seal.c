@@ -441,6 +441,30 @@ static void padded_files_have_rounded_sizes(void **state)
     memfile_close(mf);
 }
 
+/* Near the longest segment padding ends where the segment does, and is no reason to refuse it. */
+static void padding_ends_with_the_segment(void **state)
+{
+    (void)state;
+    mf_seal seal = {.sealed = true, .padded = true};
+    const size_t overhead = 8 + 24 + 16 + 16, most = MF_STORED_LENGTH_MAX - overhead - 3; /* and the head's length */
+    uint8_t *head = (uint8_t *)calloc(1, most + 1);
+    for (size_t cut = 0; cut < 3; cut++) {
+        mf_built built;
+        mf_built_init(&built, &mf_mem_default, &seal);
+        size_t n = most - cut * 5000;
+        assert_int_equal(mf_segment_build(&built, MF_TYPE_HISTORY, 0, mf_slice_of(head, n), mf_slice_of(NULL, 0), NULL, 0, NULL, NULL),
+                         MEMFILE_OK);
+        assert_int_equal(built.segment.stored_length, MF_STORED_LENGTH_MAX);
+        mf_built_free(&built);
+    }
+    mf_built built;
+    mf_built_init(&built, &mf_mem_default, &seal);
+    assert_int_equal(mf_segment_build(&built, MF_TYPE_HISTORY, 0, mf_slice_of(head, most + 1), mf_slice_of(NULL, 0), NULL, 0, NULL, NULL),
+                     MEMFILE_E_LIMIT);
+    mf_built_free(&built);
+    free(head);
+}
+
 static void same_random(void *context, void *out, size_t length)
 {
     (void)context;
@@ -802,6 +826,7 @@ int main(void)
         cmocka_unit_test(nothing_that_is_remembered_stands_in_the_file),
         cmocka_unit_test(from_outside_it_is_checked_and_tells_nothing),
         cmocka_unit_test(padded_files_have_rounded_sizes),
+        cmocka_unit_test(padding_ends_with_the_segment),
         cmocka_unit_test(nonces_differ_when_randomness_repeats),
         cmocka_unit_test(every_bit_of_a_seal_counts),
         cmocka_unit_test(no_change_goes_unnoticed),

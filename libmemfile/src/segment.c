@@ -317,7 +317,10 @@ int mf_segment_build(mf_built *built, uint8_t type, uint8_t flags, mf_slice head
         return mf_fail_memory(err);
     size_t body = out->length - s->body_at, stored = body;
     if (sealed) {
-        size_t text = mf_seal_padded(built->seal, INNER_LENGTH + body);
+        size_t least = INNER_LENGTH + body, text = mf_seal_padded(built->seal, least);
+        size_t most = MF_STORED_LENGTH_MAX - (before - INNER_LENGTH) - MF_SEAL_TAG_LENGTH;
+        if (text > most) /* padding goes no further than a segment may: SPEC 20.6 */
+            text = least < most ? most : least;
         mf_put_zero(out, text - INNER_LENGTH - body + MF_SEAL_TAG_LENGTH);
         stored = before - INNER_LENGTH + text + MF_SEAL_TAG_LENGTH;
     }
