@@ -8,6 +8,7 @@
 
 #include <sodium.h>
 
+#include "checksum.h"
 #include "digest.h"
 #include "format.h"
 
@@ -43,6 +44,40 @@ uint8_t *fuzz_copy(const void *data, size_t size)
     if (size)
         memcpy(copy, data, size);
     return copy;
+}
+
+/* ---- verdicts */
+
+fuzz_verdict_given fuzz_verdict_now;
+static bool verdicts_wanted;
+
+void fuzz_verdict_begin(void)
+{
+    verdicts_wanted = true;
+    memset(&fuzz_verdict_now, 0, sizeof fuzz_verdict_now);
+}
+
+void fuzz_verdict_bytes(const void *data, size_t size)
+{
+    if (verdicts_wanted)
+        fuzz_verdict_now.hash = mf_checksum_seeded(data, size, fuzz_verdict_now.hash);
+}
+
+void fuzz_verdict(const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    if (!verdicts_wanted)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    size_t used = strlen(fuzz_verdict_now.words), room = sizeof fuzz_verdict_now.words - used;
+    fuzz_verdict_bytes(text, strlen(text));
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
+    snprintf(fuzz_verdict_now.words + used, room, "%s%s", used ? "; " : "", text);
 }
 
 /* ---- input */

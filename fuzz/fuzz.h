@@ -34,6 +34,17 @@ uint64_t fuzz_random(void);
 _Noreturn void fuzz_fail(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What the library says of the input, in words; part of the input's verdict, which standalone.c compares with the one
+ * in verdicts/. Nothing that may differ between machines or versions of zstd. */
+void fuzz_verdict(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void fuzz_verdict_bytes(const void *data, size_t size);
+void fuzz_verdict_begin(void);
+typedef struct fuzz_verdict_given {
+    uint64_t hash;
+    char words[121]; /* the first of them */
+} fuzz_verdict_given;
+extern fuzz_verdict_given fuzz_verdict_now;
+
 /* malloc that succeeds; of `size` + 1 bytes */
 void *fuzz_alloc(size_t size);
 /* A copy of exactly `size` bytes, so that one byte too far is seen. */

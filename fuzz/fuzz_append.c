@@ -75,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     o.author = size % 2 ? "fuzzer" : NULL;
     int rc = memfile_open(path, MEMFILE_WRITE, &o, &mf, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "opening: %d, %s", rc, e.message);
+    fuzz_verdict("open: %d, %s", rc, rc == MEMFILE_OK ? "" : e.message);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_NEWER || verdict != MEMFILE_OK, "a sound file does not open: %d, %s",
                rc, e.message);
     if (rc != MEMFILE_OK)
@@ -84,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                "appending: %d, %s", rc, memfile_last_error(mf)->message);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_NEWER || verdict != MEMFILE_OK, "a sound file takes no entries: %d, %s", rc,
                memfile_last_error(mf)->message);
+    fuzz_verdict("append: %d, %s", rc, rc == MEMFILE_OK ? "" : memfile_last_error(mf)->message);
     memfile_close(mf);
     if (rc != MEMFILE_OK)
         return 0;

@@ -59,6 +59,8 @@ static void build_anew(mf_block *block)
         mf_buffer *core = &buffers[row];
         mf_buffer_init(core, &mf_mem_default);
         int rc = mf_block_core(block, row, core);
+        fuzz_verdict("core: %d", rc);
+        fuzz_verdict_bytes(core->data, core->length);
         mf_slice s = mf_slice_of(core->data, core->length);
         if (rc == 0 && !mf_block_erased(block, row) &&
             mf_record_parse(&record, s, MEMFILE_E_DAMAGED, 0, &e) == MEMFILE_OK)
@@ -85,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_arena_init(&arena, &mf_mem_default);
     int rc = mf_block_parse(&block, mf_slice_of(columns, given.length), &arena);
     FUZZ_CHECK(rc <= 0 && rc >= -3 && rc != -2, "%d", rc);
+    fuzz_verdict("%d", rc);
     if (rc == 0) {
         FUZZ_CHECK(block.content_length <= MF_RAW_LENGTH_MAX, "%zu", block.content_length);
         uint8_t *content = (uint8_t *)calloc(1, block.content_length ? block.content_length : 1);
@@ -96,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mf_block_set_content(&block, content);
         for (uint32_t row = 0; row < block.rows; row++)
             ask_row(&block, row, &sum);
+        fuzz_verdict("%u rows, content of %zu bytes, %llu", block.rows, block.content_length, (unsigned long long)sum);
         build_anew(&block);
         free(content);
     }

@@ -19,6 +19,7 @@ static void try_ints(mf_slice input, uint32_t count)
     mf_ints ints = mf_get_ints(&c, count);
     bool overflow = false, slow_overflow = false;
     uint64_t slow_sum = 0;
+    fuzz_verdict("%u ints: %s", count, c.failed ? "refused" : "");
     if (c.failed || count == 0)
         return;
     uint64_t *values = (uint64_t *)fuzz_alloc(count * sizeof *values);
@@ -32,6 +33,7 @@ static void try_ints(mf_slice input, uint32_t count)
     uint64_t sum = mf_ints_sum(&ints, (uint64_t)1 << 40, &overflow);
     FUZZ_CHECK(overflow == slow_overflow, "sum of %u", count);
     FUZZ_CHECK(overflow || sum == slow_sum, "sum of %u", count);
+    fuzz_verdict("sum %llu", (unsigned long long)(overflow ? 0 : sum));
     mf_buffer b;
     mf_buffer_init(&b, &mf_mem_default);
     mf_put_ints(&b, values, count);
@@ -73,6 +75,7 @@ static void try_varints(mf_slice input)
         const uint8_t *from = c.at;
         uint64_t v = mf_get_varint(&c);
         uint8_t raw[10];
+        fuzz_verdict("%s %llu", c.failed ? "refused" : "", (unsigned long long)v);
         mf_buffer b = {raw, 0, sizeof raw, &mf_mem_default, false};
         if (c.failed)
             return;
@@ -91,9 +94,10 @@ static void try_strings(mf_slice input)
         mf_slice s = mf_get_string(&c);
         FUZZ_CHECK(s.length == 0 || (s.data >= input.data && s.data + s.length <= input.data + input.length), "%zu",
                    s.length);
-        mf_get_u64(&c);
-        mf_get_varint_max(&c, 300);
-        mf_get_zigzag(&c);
+        uint64_t fixed = mf_get_u64(&c), small = mf_get_varint_max(&c, 300);
+        int64_t either = mf_get_zigzag(&c);
+        fuzz_verdict("%s %zu %llu %llu %lld", c.failed ? "refused" : "", s.length, (unsigned long long)fixed,
+                     (unsigned long long)small, (long long)either);
     }
     FUZZ_CHECK(!c.failed || mf_cursor_left(&c) == 0, "a failed cursor has %zu left", mf_cursor_left(&c));
 }

@@ -11,6 +11,7 @@ static void try_value(const uint8_t *data, size_t size)
     mf_cursor c = mf_cursor_of(data, size);
     mf_buffer json, again;
     mf_cbor_skip_value(&c, 32);
+    fuzz_verdict("%s %zu left", c.failed ? "refused" : "", mf_cursor_left(&c));
     if (c.failed)
         return;
     size_t length = (size_t)(c.at - data);
@@ -69,6 +70,7 @@ static void try_items(const uint8_t *data, size_t size)
         }
         default: c.failed = true;
         }
+        fuzz_verdict("%u %s", major, c.failed ? "refused" : "");
         FUZZ_CHECK(c.failed || (b.length == (size_t)(c.at - from) && memcmp(b.data, from, b.length) == 0),
                    "item of type %u", major);
         mf_buffer_free(&b);

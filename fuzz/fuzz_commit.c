@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rc2 = mf_commit_decode(&without, mf_slice_of(data, size), NULL, &mf_mem_default, OFFSET, &e);
     FUZZ_CHECK(rc == rc2, "%d with and %d without a place for the footer", rc, rc2);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_NEWER, "%d", rc);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc != MEMFILE_OK)
         return 0;
     mf_buffer_init(&one, &mf_mem_default);
@@ -46,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_fold_init(&fold, memory_id, &mf_mem_default);
     mf_fold_adopt(&fold, k.number, k.history_digest, k.flags & MF_COMMIT_FULL ? &f : NULL);
     FUZZ_CHECK(mf_fold_end(&fold, k.number + 1, &row) == 0, "memory");
+    fuzz_verdict_bytes(one.data, one.length);
     mf_footer_free(&f, &mf_mem_default);
     mf_footer_free(&f2, &mf_mem_default);
     mf_buffer_free(&one);

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_read_path(path, verdict == MEMFILE_OK, &before);
     int rc = compact(path, output, &r, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc) || rc == MEMFILE_E_MISUSE, "compact: %d, %s", rc, e.message);
+    fuzz_verdict("compact: %d, %s", rc, rc == MEMFILE_OK ? "" : e.message);
     /* it may ask for what only a newer version knows */
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_NEWER || verdict != MEMFILE_OK, "a sound file is not compacted: %d, %s", rc, e.message);
     FUZZ_CHECK((rc == MEMFILE_OK) == fuzz_exists(output), "%d, and the output", rc);

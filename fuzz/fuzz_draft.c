@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(memfile_draft_new(&d) == MEMFILE_OK, "memory");
     int rc = memfile_draft_parse_json(d, (const char *)data, size, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || (rc < 0 && e.code == rc && e.message[0]), "%d without words", rc);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         mf_slice content = {0};
         mf_detached detached = {0};
@@ -37,7 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         mf_draft_core(d, is_detached ? &detached : NULL, &core);
         mf_slice whole = mf_slice_of(core.data, core.length);
-        if (mf_record_parse(&record, whole, MEMFILE_E_INVALID, 0, &e) == MEMFILE_OK) {
+        rc = mf_record_parse(&record, whole, MEMFILE_E_INVALID, 0, &e);
+        fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
+        fuzz_verdict_bytes(core.data, core.length);
+        if (rc == MEMFILE_OK) {
             record.vector = mf_draft_vector(d);
             fuzz_check_json(&record, whole, is_detached ? &content : NULL);
             fuzz_check_block(&whole, 1);

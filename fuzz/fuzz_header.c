@@ -12,6 +12,7 @@ static void try_header(const uint8_t *raw, size_t size)
     int rc = mf_header_decode(&h, raw, size, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_NOT_MEMFILE || rc == MEMFILE_E_TRUNCATED || rc == MEMFILE_E_DAMAGED ||
                    rc == MEMFILE_E_NEWER, "%d", rc);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc != MEMFILE_OK)
         return;
     mf_header_encode(&h, again);

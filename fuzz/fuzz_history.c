@@ -37,6 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_arena_init(&arena, &mf_mem_default);
     int rc = mf_history_decode(&h, mf_slice_of(data, size), &arena, 0, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED, "%d", rc);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         mf_buffer_init(&one, &mf_mem_default);
         mf_buffer_init(&two, &mf_mem_default);
@@ -46,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(rc == MEMFILE_OK && again.row_count == h.row_count, "%d: %s", rc, e.message);
         encode(&two, &again);
         FUZZ_CHECK(one.length == two.length && memcmp(one.data, two.data, one.length) == 0, "another history");
+        fuzz_verdict_bytes(one.data, one.length);
         mf_buffer_free(&one);
         mf_buffer_free(&two);
     }

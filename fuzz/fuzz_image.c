@@ -11,6 +11,7 @@ static void check_extents(const mf_image *image)
         const mf_extent *x = &image->extents[i];
         FUZZ_CHECK(x->length > 0 && x->from + x->length <= image->file_size, "extent %zu", i);
         FUZZ_CHECK(x->at + x->length <= image->size, "extent %zu stands behind the image", i);
+        fuzz_verdict("%llu %llu %llu", (unsigned long long)x->at, (unsigned long long)x->from, (unsigned long long)x->length);
         FUZZ_CHECK(i == 0 || x[-1].at + x[-1].length <= x->at, "extent %zu stands in the one before it", i);
     }
 }
@@ -45,6 +46,7 @@ static void use_image(mf_image *image, const uint8_t *data, size_t size)
         check_read(io, image->extents[i].at > 8 ? image->extents[i].at - 8 : 0, 500);
     int rc = mf_store_open(&store, io, &mf_mem_default, 1 << 20, NULL, &e);
     FUZZ_CHECK(rc != MEMFILE_E_MEMORY && rc != MEMFILE_E_SYSTEM, "%d: %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK)
         mf_store_close(&store);
 }
@@ -58,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(mf_io_memory_open(&mf_mem_default, copy, size, &io, &e) == MEMFILE_OK, "memory");
     int rc = mf_image_build(&image, io, &mf_mem_default, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_NOT_MEMFILE || rc == MEMFILE_E_NEWER, "%d: %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         use_image(&image, copy, size);
         mf_image_free(&image);

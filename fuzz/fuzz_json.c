@@ -15,6 +15,8 @@ static void try_value(const uint8_t *data, size_t size)
     mf_buffer_init(&again, &mf_mem_default);
     j.limit = 262144;
     mf_json_value(&j, &cbor, 32);
+    fuzz_verdict("%s", j.problem ? j.problem : "");
+    fuzz_verdict_bytes(cbor.data, cbor.length);
     if (!j.problem) {
         mf_cursor c = mf_cursor_of(cbor.data, cbor.length);
         mf_cbor_skip_value(&c, 32);
@@ -39,6 +41,7 @@ static void try_string(const uint8_t *data, size_t size)
     mf_json j = mf_json_of(data, size);
     mf_slice raw;
     size_t length = mf_json_string(&j, &raw);
+    fuzz_verdict("%s", j.problem ? j.problem : "a string");
     if (j.problem)
         return;
     uint8_t *whole = (uint8_t *)fuzz_alloc(length + 4), *pieces = (uint8_t *)fuzz_alloc(length + 8);
@@ -61,6 +64,7 @@ static void try_base64(const uint8_t *data, size_t size)
     mf_slice text = mf_slice_of(data, size);
     int64_t length = mf_base64_length(text);
     mf_buffer b;
+    fuzz_verdict("%lld bytes of base64", (long long)length);
     if (length < 0)
         return;
     uint8_t *bytes = (uint8_t *)fuzz_alloc((size_t)length + 4);
@@ -84,6 +88,9 @@ static void try_floats(const uint8_t *data, size_t size)
     double v = mf_json_double(&j);
     float narrow;
     char text[40];
+    fuzz_verdict("%s", j.problem ? j.problem : "a number");
+    if (!j.problem)
+        fuzz_verdict_bytes(&v, sizeof v);
     FUZZ_CHECK(j.problem || v - v == 0, "the number is not finite");
     if (size < 4)
         return;

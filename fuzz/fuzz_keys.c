@@ -21,6 +21,7 @@ static void try_open(const mf_keys *k, mf_secret *secret, const uint8_t header[M
     memfile_error e;
     int rc = mf_keys_open(k, secret, header, 80, &seal, &slots, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_KEY || rc == MEMFILE_E_DAMAGED, "%d, %s", rc, e.message);
+    fuzz_verdict("opening %d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         FUZZ_CHECK(seal.epoch == k->epoch && slots.kind == k->slot_kind && slots.recipients <= MF_RECIPIENTS_MAX, "slots");
         FUZZ_CHECK(mf_keys_verify(k, header, &seal), "it opens and does not agree");
@@ -61,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *head = fuzz_copy(data + 1, size - 1);
     int rc = mf_keys_decode(&k, mf_slice_of(head, size - 1), 80, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_NEWER || rc == MEMFILE_E_LIMIT, "%d", rc);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         FUZZ_CHECK(mf_secret_of_identity(&mf_mem_default, mf_key_secret(fuzz_identity()), &identity, &e) == MEMFILE_OK &&
                        mf_secret_of_passphrase(&mf_mem_default, FUZZ_PASSPHRASE, strlen(FUZZ_PASSPHRASE), &passphrase, &e) == MEMFILE_OK,

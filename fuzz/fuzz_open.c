@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = fuzz_copy(data, size);
     int rc = memfile_open_memory(copy, size, &o, &mf, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "%d, %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     FUZZ_CHECK(rc == MEMFILE_OK || e.message[0], "%d without words", rc);
     if (rc == MEMFILE_OK) {
         fuzz_read_everything(mf, false, &reading);

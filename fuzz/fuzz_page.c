@@ -47,12 +47,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_arena_init(&arena, &mf_mem_default);
     int rc = mf_page_parse(&page, mf_slice_of(data, size), &arena);
     FUZZ_CHECK(rc == 0 || rc == -1 || rc == -3, "%d", rc);
+    fuzz_verdict("%d", rc);
     if (rc == 0) {
         FUZZ_CHECK(page.count <= MF_PAGE_ITEMS_MAX && page.level < MF_PAGE_LEVEL_MAX, "%u items", page.count);
         for (uint32_t i = 0; i < page.count; i++) {
             mf_page_item(&page, i, &item);
             FUZZ_CHECK(i == 0 || mf_item_compare(&before, &item) < 0, "item %u of %u", i, page.count);
             before = item;
+            fuzz_verdict("%u %016llx %llu", item.kind, (unsigned long long)item.key, (unsigned long long)item.value);
             if (i < 64 || i + 64 > page.count || i % 61 == 0)
                 check_rank(&page, i, &item);
         }

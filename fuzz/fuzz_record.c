@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t *exact = fuzz_copy(core.data, core.length);
         int rc = mf_record_parse(&record, mf_slice_of(exact, core.length), MEMFILE_E_DAMAGED, 7, &e);
         FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_NEWER, "%d", rc);
+        fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
         if (rc == MEMFILE_OK) {
             fuzz_check_json(&record, mf_slice_of(exact, core.length), NULL);
             cores[count++] = core;

@@ -62,6 +62,7 @@ static bool open_again(const mf_seal *seal, sealed *s, uint8_t *out, int *rc)
     if (s->segment.flags & MF_FLAG_COMMIT)
         mf_trailer_encode(s->raw + s->total - MF_TRAILER_LENGTH, s->total);
     *rc = mf_segment_open(seal, &s->segment, s->raw, out, &opened, &e);
+    fuzz_verdict("%d: %s", *rc, *rc == MEMFILE_OK ? "" : e.message);
     FUZZ_CHECK(*rc == MEMFILE_OK || *rc == MEMFILE_E_DAMAGED || *rc == MEMFILE_E_NEWER, "%d, %s", *rc, e.message);
     return true;
 }
@@ -75,7 +76,9 @@ static void check_opened(const sealed *s, const uint8_t *out, mf_slice text)
     FUZZ_CHECK(o->type == text.data[0] && o->flags == text.data[1] && o->type != MF_TYPE_KEYS && o->type != MF_TYPE_VOID &&
                    o->type != MF_TYPE_SEALED && o->type != 0, "type %u", o->type);
     FUZZ_CHECK(o->body_at == s->text_at + 16 && o->body_length <= text.length - 16, "a body behind its end");
-    if (mf_segment_split(o, out, &head, &stored, &e) == MEMFILE_OK)
+    int split = mf_segment_split(o, out, &head, &stored, &e);
+    fuzz_verdict("split %d: %s", split, split == MEMFILE_OK ? "" : e.message);
+    if (split == MEMFILE_OK)
         FUZZ_CHECK(head.length + stored.length <= o->body_length, "lengths");
 }
 

@@ -39,6 +39,7 @@ static void read_inside(const uint8_t *data, size_t size)
     f.all = 1;
     int rc = memfile_open_memory(data, size, &o, &mf, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "%d, %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc != MEMFILE_OK)
         return;
     if (memfile_list(mf, &f, &cursor) == MEMFILE_OK) {
@@ -75,6 +76,7 @@ static void read_outside(const uint8_t *data, size_t size)
     o.without_key = 1;
     int rc = memfile_open_memory(data, size, &o, &mf, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "%d, %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc != MEMFILE_OK)
         return;
     FUZZ_CHECK(memfile_get_info(mf, &info, sizeof info) == MEMFILE_OK, "info");
@@ -106,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int outside = memfile_verify(path, &o, &r, &e);
     FUZZ_CHECK(outside == MEMFILE_OK || fuzz_is_files_fault(outside), "from outside: %d, %s", outside, e.message);
     int inside = fuzz_verify(path, &r, NULL);
+    fuzz_verdict("inside %d, outside %d: %s", inside, outside, outside == MEMFILE_OK ? "" : e.message);
     FUZZ_CHECK(inside != MEMFILE_OK || outside == MEMFILE_OK, "sound, but from outside: %d, %s", outside, e.message);
     return 0;
 }

@@ -13,8 +13,11 @@ static void try_content(const mf_segment *s, const uint8_t *raw)
     mf_slice head, stored;
     mf_compressor compressor;
     mf_dictionary *d;
-    if (mf_segment_split(s, raw, &head, &stored, &e) != MEMFILE_OK)
+    int split = mf_segment_split(s, raw, &head, &stored, &e);
+    fuzz_verdict("split %d: %s", split, split == MEMFILE_OK ? "" : e.message);
+    if (split != MEMFILE_OK)
         return;
+    fuzz_verdict("%zu and %zu bytes", head.length, stored.length);
     mf_compressor_init(&compressor);
     FUZZ_CHECK(mf_dictionary_new(&mf_mem_default, DICTIONARY, strlen(DICTIONARY), 0, &d) == MEMFILE_OK, "memory");
     uint8_t *content = (uint8_t *)malloc(s->raw_length ? s->raw_length : 1);
@@ -22,6 +25,7 @@ static void try_content(const mf_segment *s, const uint8_t *raw)
     FUZZ_CHECK(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED, "%d: %s", rc, e.message);
     if (rc == MEMFILE_OK && s->raw_length > 0) /* every byte was written */
         FUZZ_CHECK(mf_checksum(content, s->raw_length) != 1, "content");
+    fuzz_verdict("content %d", rc);
     free(content);
     mf_dictionary_free(d);
     mf_compressor_free(&compressor);
@@ -43,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mf_store64(copy + 48, mf_checksum(copy + MF_SEGMENT_HEADER_LENGTH, stored));
     mf_store64(copy + 56, mf_checksum(copy, 56));
     int rc = mf_segment_decode(&s, copy, mf_load64(copy + 16), mf_load32(copy + 40), &e);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc == MEMFILE_OK) {
         mf_segment_encode(&s, again);
         FUZZ_CHECK(memcmp(again, copy, sizeof again) == 0, "another header");
@@ -52,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mf_trailer_encode(copy + total - MF_TRAILER_LENGTH, total);
     if (rc == MEMFILE_OK && total <= size) {
         uint8_t *exact = fuzz_copy(copy, (size_t)total);
-        if (mf_segment_check(&s, exact, &e) == MEMFILE_OK)
+        rc = mf_segment_check(&s, exact, &e);
+        fuzz_verdict("check %d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
+        if (rc == MEMFILE_OK)
             try_content(&s, exact);
         free(exact);
     }

@@ -9,7 +9,9 @@ static void try_time(const char *text, size_t length)
     mf_time t, back;
     char printed[32];
     mf_buffer b;
-    if (!mf_time_parse(&t, text, length))
+    bool fits = mf_time_parse(&t, text, length);
+    fuzz_verdict("%s", fits ? "a time" : "no time");
+    if (!fits)
         return;
     FUZZ_CHECK(t.seconds >= MF_SECONDS_MIN && t.seconds <= MF_SECONDS_MAX && t.digits <= 9, "%.*s", (int)length, text);
     size_t n = mf_time_print(&t, printed);
@@ -29,6 +31,7 @@ static void try_stored(const uint8_t *data, size_t size)
     mf_cursor c = mf_cursor_of(data, size);
     mf_time t = mf_cbor_get_time(&c), back;
     char printed[32];
+    fuzz_verdict("%s", c.failed ? "no stored time" : "a stored time");
     if (c.failed)
         return;
     size_t n = mf_time_print(&t, printed);
@@ -60,6 +63,7 @@ static void try_stored_id(const uint8_t *data, size_t size)
     uint8_t binary[16];
     char printed[256];
     mf_id id = mf_cbor_get_id(&c);
+    fuzz_verdict("%s", c.failed ? "no stored id" : "a stored id");
     if (c.failed)
         return;
     size_t n = mf_id_print(id, printed);

@@ -46,6 +46,7 @@ static bool went_well(memfile *mf, bool sound, int rc, const char *what)
 {
     if (rc == MEMFILE_OK || rc == MEMFILE_DONE)
         return true;
+    fuzz_verdict("%s: %d, %s", what, rc, last_words(mf));
     FUZZ_CHECK(!sound, "%s in a sound file: %d, %s", what, rc, last_words(mf));
     FUZZ_CHECK(fuzz_is_files_fault(rc), "%s: %d, %s", what, rc, last_words(mf));
     return false;
@@ -312,6 +313,8 @@ void fuzz_read_everything(memfile *mf, bool sound, fuzz_reading *out)
     list_by_facets(mf, sound);
     list_as_of(mf, sound, &info);
     read_log(mf, sound, &info);
+    fuzz_verdict("%llu entries, %llu live, %016llx", (unsigned long long)out->entries, (unsigned long long)out->live,
+                 (unsigned long long)out->text);
 }
 
 bool fuzz_read_path(const char *path, bool sound, fuzz_reading *out)
@@ -323,6 +326,7 @@ bool fuzz_read_path(const char *path, bool sound, fuzz_reading *out)
     int rc = memfile_open(path, MEMFILE_READ, &o, &mf, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || !sound, "a sound file does not open: %d, %s", rc, e.message);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "opening: %d, %s", rc, e.message);
+    fuzz_verdict("%d: %s", rc, rc == MEMFILE_OK ? "" : e.message);
     if (rc != MEMFILE_OK)
         return false;
     fuzz_read_everything(mf, sound, out);
@@ -354,6 +358,7 @@ static void on_finding(void *context, const memfile_finding *finding)
     FUZZ_CHECK(finding->message && finding->message[0], "a finding without words");
     FUZZ_CHECK(finding->code != MEMFILE_E_MEMORY && finding->code != MEMFILE_E_SYSTEM, "%d: %s", finding->code,
                finding->message);
+    fuzz_verdict("%d at %llu: %s", finding->code, (unsigned long long)finding->offset, finding->message);
     t->damages += finding->code != MEMFILE_OK;
     t->last = finding->code;
 }
@@ -369,6 +374,7 @@ int fuzz_verify(const char *path, memfile_verify_result *result, memfile_error *
     o.context = &t;
     int rc = memfile_verify(path, &o, &r, &e);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "verify: %d, %s", rc, e.message);
+    fuzz_verdict("%d, %llu entries, %llu lost", rc, (unsigned long long)r.entries, (unsigned long long)r.lost_entries);
     FUZZ_CHECK(rc != MEMFILE_OK || (t.damages == 0 && r.lost_entries == 0 && r.lost_commits == 0),
                "sound with %llu findings", (unsigned long long)t.damages);
     FUZZ_CHECK(rc != MEMFILE_OK || r.unfinished_bytes == 0, "sound with %llu unfinished bytes",
