@@ -49,11 +49,12 @@ uint8_t *fuzz_copy(const void *data, size_t size)
 /* ---- verdicts */
 
 fuzz_verdict_given fuzz_verdict_now;
-static bool verdicts_wanted;
+static bool verdicts_wanted, verdicts_aloud;
 
-void fuzz_verdict_begin(void)
+void fuzz_verdict_begin(bool aloud)
 {
     verdicts_wanted = true;
+    verdicts_aloud = aloud;
     memset(&fuzz_verdict_now, 0, sizeof fuzz_verdict_now);
 }
 
@@ -72,6 +73,8 @@ void fuzz_verdict(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (verdicts_aloud)
+        printf("    %s\n", text);
     size_t used = strlen(fuzz_verdict_now.words), room = sizeof fuzz_verdict_now.words - used;
     fuzz_verdict_bytes(text, strlen(text));
     for (char *c = text; *c; c++)

@@ -38,7 +38,8 @@ _Noreturn void fuzz_fail(const char *file, int line, const char *condition, cons
  * in verdicts/. Nothing that may differ between machines or versions of zstd. */
 void fuzz_verdict(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fuzz_verdict_bytes(const void *data, size_t size);
-void fuzz_verdict_begin(void);
+/* aloud: print it as it comes */
+void fuzz_verdict_begin(bool aloud);
 typedef struct fuzz_verdict_given {
     uint64_t hash;
     char words[121]; /* the first of them */

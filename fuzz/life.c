@@ -99,10 +99,14 @@ static void ask_entry(const memfile_entry *e, uint64_t *sum)
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (memfile_entry_time(e, times[i], &seconds, &nanoseconds))
             FUZZ_CHECK(nanoseconds < 1000000000u, "%u nanoseconds", nanoseconds);
-    for (size_t i = 0; i < memfile_entry_scope_count(e); i++)
-        mix(sum, memfile_entry_scope(e, i, &length), length);
-    for (size_t i = 0; i < memfile_entry_tag_count(e); i++)
-        mix(sum, memfile_entry_tag(e, i, &length), length);
+    for (size_t i = 0; i < memfile_entry_scope_count(e); i++) {
+        const char *scope = memfile_entry_scope(e, i, &length);
+        mix(sum, scope, length);
+    }
+    for (size_t i = 0; i < memfile_entry_tag_count(e); i++) {
+        const char *tag = memfile_entry_tag(e, i, &length);
+        mix(sum, tag, length);
+    }
     for (size_t i = 0; i < memfile_entry_link_count(e); i++) {
         const char *relation = memfile_entry_link(e, i, &length, id, &other);
         mix(sum, relation, length);

@@ -8,7 +8,7 @@
  *
  * -verdicts compares what the library says of each input and of its mutants with FILE, a line
  * for each input: its name, the hash of its verdict, that of all its mutants' verdicts, and
- * the first words of its own. -record writes such a file; -print writes each verdict. */
+ * the first words of its own. -record writes such a file; -print says all of each verdict. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -48,7 +48,7 @@ static void run(const uint8_t *data, size_t size, const char *name, uint64_t mut
     if (getenv("FUZZ_KEEP"))
         fuzz_write("fuzz-last-input", data, size);
     uint8_t *exact = fuzz_copy(data, size);
-    fuzz_verdict_begin();
+    fuzz_verdict_begin(print);
     clock_t begin = clock();
     LLVMFuzzerTestOneInput(exact, size);
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
@@ -59,8 +59,7 @@ static void run(const uint8_t *data, size_t size, const char *name, uint64_t mut
     FUZZ_CHECK(seconds <= SECONDS_MAX, "%s, mutant %llu, takes %.1f seconds", name, (unsigned long long)mutant,
                seconds);
     if (print)
-        printf("%s %llu: %016llx %s\n", name, (unsigned long long)mutant, (unsigned long long)fuzz_verdict_now.hash,
-               fuzz_verdict_now.words);
+        printf("%s %llu: %016llx\n", name, (unsigned long long)mutant, (unsigned long long)fuzz_verdict_now.hash);
 }
 
 /* Folder and name, which is how a verdict's line begins. */

@@ -261,6 +261,43 @@ static void folded_commits_come_back(void **state)
     mf_buffer_free(&b);
 }
 
+/* SPEC 8.6: keys are integers from 10, or text; they rise bytewise. */
+static void further_members_of_a_commit_are_in_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extra;
+        size_t length;
+        bool sound;
+    } cases[] = {
+#define S(x, sound) {x, sizeof(x) - 1, sound}
+        S("", true),
+        S("\x0a\x01", true),
+        S("\x09\x01", false),             /* 9 is ours */
+        S("\x0a\x01\x0b\x01", true),
+        S("\x0b\x01\x0a\x01", false),
+        S("\x0a\x01\x0a\x01", false),     /* twice */
+        S("\x61" "a\x01", true),
+        S("\x0a\x01\x61" "a\x01", true),
+        S("\x61" "a\x01\x0a\x01", false),
+        S("\x61" "a\x01\x61" "a\x02", false),
+        S("\x61" "b\x01\x62" "aa\x02", true),
+        S("\x2a\x01", false),             /* -11 */
+        S("\x41" "a\x01", false),         /* bytes */
+        S("\x80\x01", false),
+        S("\x0a", false),                 /* no value */
+        S("\x0a\x61", false),
+        S("\x18\x18\x01", true),
+        S("\x18\x0b\x01", false),         /* 11 in two bytes */
+        S("\x61\xff\x01", false)
+#undef S
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (mf_commit_text_is_sound(mf_slice_of("Ann", 3), mf_slice_of(cases[i].extra, cases[i].length)) != cases[i].sound)
+            fail_msg("case %zu", i);
+    assert_false(mf_commit_text_is_sound(mf_slice_of("\xff", 1), mf_slice_of("", 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_digest_has_the_parents_that_the_commit_names),
         cmocka_unit_test(parents_that_do_not_rise_are_damage),
         cmocka_unit_test(salts_and_blocks_go_with_entries_only),
+        cmocka_unit_test(further_members_of_a_commit_are_in_order),
         cmocka_unit_test(folded_commits_come_back),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

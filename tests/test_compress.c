@@ -97,6 +97,9 @@ static void one_more_or_less_byte_than_the_frame_has_is_damage(void **state)
     }
     memcpy(frame + n, frame, n);
     assert_int_equal(mf_decompress(&c, NULL, frame, 2 * n, out, 1000, 0, &e), MEMFILE_E_DAMAGED);
+    /* a skippable frame, whose content zstd takes for 0 bytes */
+    static const uint8_t skipped[] = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 'a', 'b', 'c', 'd'};
+    assert_int_equal(mf_decompress(&c, NULL, skipped, sizeof skipped, out, 0, 0, &e), MEMFILE_E_DAMAGED);
     mf_compressor_free(&c);
 }
 

@@ -156,8 +156,8 @@ static void numbers_out_of_their_bounds_are_refused(void **state)
                  {0, 1, (uint64_t)1 << 40, 1, 0, false},
                  {1, 1, 0, (uint64_t)1 << 40, 0, true},
                  {0, 1, 0, 1, 0, false},                                   /* SPEC 2.3: the genesis brings none */
-                 {0, 1, 1, (uint64_t)1 << 40, 0, false},
-                 {0, 1, 0, UINT64_MAX, 0, false},
+                 {1, 1, 1, (uint64_t)1 << 40, 0, false},
+                 {1, 1, 5, UINT64_MAX, 0, false},
                  {1, 1, 0, 1, 0xffffffff, true},
                  {1, 1, 0, 1, (uint64_t)1 << 32, false}};                  /* SPEC 8.2: indexes below 2^32 */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

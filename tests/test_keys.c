@@ -244,6 +244,45 @@ static void epochs_have_an_end(void **state)
     unmake(&m);
 }
 
+static void what_is_said_of_the_epoch_is_checked(void **state)
+{
+    (void)state;
+    for (uint32_t epoch = 0; epoch <= MF_EPOCHS_MAX + 1; epoch++) {
+        made m;
+        mf_keys k;
+        mf_buffer head;
+        memfile_error e;
+        make(&m, 1, 1);
+        mf_buffer_init(&head, &mf_mem_default);
+        mf_put_bytes(&head, m.head.data, MF_HEADER_LENGTH);
+        mf_put_varint(&head, epoch);
+        mf_put_bytes(&head, m.head.data + MF_HEADER_LENGTH + 1, 32 + 3 + MF_SLOT_RECIPIENT_LENGTH + 72); /* to the end of the roster */
+        mf_put_varint(&head, epoch ? epoch - 1 : 0);
+        mf_put_zero(&head, (size_t)(epoch ? epoch - 1 : 0) * 72 + 64);
+        int rc = mf_keys_decode(&k, mf_slice_of(head.data, head.length), 80, &e);
+        bool sound = epoch > 0 && epoch <= MF_EPOCHS_MAX;
+        if (rc != (sound ? MEMFILE_OK : MEMFILE_E_DAMAGED))
+            fail_msg("epoch %u: %d", epoch, rc);
+        mf_buffer_free(&head);
+        unmake(&m);
+        epoch += epoch > 2 && epoch < MF_EPOCHS_MAX - 2 ? 500 : 0;
+    }
+}
+
+static void slots_of_another_header_do_not_agree(void **state)
+{
+    (void)state;
+    made m;
+    mf_keys k;
+    memfile_error e;
+    make(&m, 2, 2);
+    assert_int_equal(mf_keys_decode(&k, mf_slice_of(m.head.data, m.head.length), 80, &e), MEMFILE_OK);
+    assert_true(mf_keys_verify(&k, m.header, &m.seal));
+    m.header[79] ^= 1;
+    assert_false(mf_keys_verify(&k, m.header, &m.seal));
+    unmake(&m);
+}
+
 int main(void)
 {
     if (!mf_digest_start())
@@ -255,6 +294,8 @@ int main(void)
         cmocka_unit_test(a_slot_of_another_file_or_epoch_does_not_serve),
         cmocka_unit_test(an_open_seal_takes_no_keys_that_do_not_go_on),
         cmocka_unit_test(epochs_have_an_end),
+        cmocka_unit_test(what_is_said_of_the_epoch_is_checked),
+        cmocka_unit_test(slots_of_another_header_do_not_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,106 @@ static void items_that_do_not_rise_are_refused(void **state)
     mf_buffer_free(&b);
 }
 
+static int parse(const mf_buffer *b)
+{
+    mf_arena arena;
+    mf_page page;
+    mf_arena_init(&arena, &mf_mem_default);
+    int rc = mf_page_parse(&page, mf_slice_of(b->data, b->length), &arena);
+    mf_arena_free(&arena);
+    return rc;
+}
+
+/* SPEC 10.4: strips as gaps; a sum goes no further than 64 bits. */
+static void gaps_end_at_64_bits(void **state)
+{
+    (void)state;
+    for (unsigned past = 0; past < 2; past++) {
+        mf_buffer b;
+        uint64_t gap = UINT64_MAX - 5 + past, one = 1;
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_put_u8(&b, 0);
+        mf_put_varint(&b, 0);
+        mf_put_varint(&b, 9);
+        mf_put_u8(&b, 2);
+        mf_put_u8(&b, 1);
+        mf_put_varint(&b, 2);
+        mf_put_varint(&b, 7); /* keys 7 and 8 */
+        mf_put_ints(&b, &one, 1);
+        mf_put_varint(&b, 5); /* values 5 and the last there is, or one more */
+        mf_put_ints(&b, &gap, 1);
+        assert_int_equal(parse(&b), past ? -1 : 0);
+        mf_buffer_free(&b);
+    }
+}
+
+static int parse_inner(unsigned level, uint32_t count, const uint64_t *kinds, const uint64_t *keys, size_t more)
+{
+    static const uint64_t values[2] = {1, 1}, places[2] = {10, 20};
+    mf_buffer b;
+    mf_buffer_init(&b, &mf_mem_default);
+    mf_put_u8(&b, (uint8_t)level);
+    mf_put_varint(&b, 0);
+    mf_put_varint(&b, 9);
+    mf_put_varint(&b, count);
+    mf_put_ints(&b, kinds, count);
+    mf_put_ints(&b, keys, count);
+    mf_put_ints(&b, values, count);
+    mf_put_ints(&b, places, count);
+    mf_put_ints(&b, places, count);
+    mf_put_zero(&b, more);
+    int rc = parse(&b);
+    mf_buffer_free(&b);
+    return rc;
+}
+
+/* SPEC 10.3 */
+static void inner_pages_are_checked(void **state)
+{
+    (void)state;
+    static const uint64_t kinds[2] = {2, 2}, large[2] = {2, 256}, falling[2] = {3, 2}, keys[2] = {4, 5}, same[2] = {4, 4},
+                          down[2] = {5, 4};
+    assert_int_equal(parse_inner(1, 2, kinds, keys, 0), 0);
+    assert_int_equal(parse_inner(1, 1, kinds, keys, 0), 0);
+    assert_int_equal(parse_inner(1, 0, kinds, keys, 0), -1);
+    assert_int_equal(parse_inner(1, 2, large, keys, 0), -1);
+    assert_int_equal(parse_inner(1, 2, falling, keys, 0), -1);
+    assert_int_equal(parse_inner(1, 2, kinds, same, 0), -1);
+    assert_int_equal(parse_inner(1, 2, kinds, down, 0), -1);
+    assert_int_equal(parse_inner(1, 2, kinds, keys, 1), -1);
+    assert_int_equal(parse_inner(MF_PAGE_LEVEL_MAX - 1, 2, kinds, keys, 0), 0);
+    assert_int_equal(parse_inner(MF_PAGE_LEVEL_MAX, 2, kinds, keys, 0), -1);
+}
+
+static void a_page_is_no_longer_than_64_kib(void **state)
+{
+    (void)state;
+    for (unsigned past = 0; past < 2; past++) {
+        mf_buffer b;
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_put_u8(&b, 0);
+        mf_put_varint(&b, 0);
+        mf_put_varint(&b, 9);
+        for (uint64_t i = 0; b.length + 8 <= MF_PAGE_BODY_MAX; i++) { /* strips of one item, of 8 bytes */
+            mf_put_u8(&b, 2);
+            mf_put_u8(&b, 1);
+            mf_put_varint(&b, 1);
+            mf_put_varint(&b, 1u << 21 | i);
+            mf_put_varint(&b, 1);
+        }
+        if (past) { /* ends behind 64 KiB */
+            mf_put_u8(&b, 2);
+            mf_put_u8(&b, 1);
+            mf_put_varint(&b, 1);
+            mf_put_varint(&b, 1u << 22);
+            mf_put_varint(&b, 1);
+        }
+        assert_true((b.length > MF_PAGE_BODY_MAX) == (past > 0));
+        assert_int_equal(parse(&b), past ? -1 : 0);
+        mf_buffer_free(&b);
+    }
+}
+
 static void of_contents_with_the_same_number_the_later_one_counts(void **state)
 {
     mf_items items;
@@ -114,6 +214,9 @@ int main(void)
         cmocka_unit_test(leaves_hold_their_items_and_find_them),
         cmocka_unit_test(a_page_of_endless_gaps_is_refused),
         cmocka_unit_test(items_that_do_not_rise_are_refused),
+        cmocka_unit_test(gaps_end_at_64_bits),
+        cmocka_unit_test(inner_pages_are_checked),
+        cmocka_unit_test(a_page_is_no_longer_than_64_kib),
         cmocka_unit_test(of_contents_with_the_same_number_the_later_one_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

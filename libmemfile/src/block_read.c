@@ -97,7 +97,7 @@ static void get_ids(parser *p, mf_ids *ids, uint32_t n, uint32_t rows)
     for (uint32_t i = 0; i < n && !p->c.failed && !alike; i++) {
         uint64_t class = mf_ints_at(&ids->classes, i);
         references += class == MF_ID_ROW;
-        if (class > MF_ID_ROW || (class == MF_ID_ROW && rows == 0))
+        if (class > MF_ID_ROW) /* ids have none: no row is below 0 */
             p->c.failed = true;
     }
     if (p->c.failed)
@@ -354,16 +354,12 @@ mf_id mf_block_id(mf_block *b, uint32_t row)
     static const mf_id none = {NULL, 0, false};
     if ((b->all & MF_COLUMN_ERASED) && (mf_block_mask(b, row) & MF_COLUMN_ERASED))
         return none;
-    if (!b->ids.expanded && expand_ids(&b->ids, NULL, b->arena) != 0)
-        return none;
     return b->ids.expanded[live_row(b, row)];
 }
 
 mf_id mf_block_target(mf_block *b, uint32_t index)
 {
     static const mf_id none = {NULL, 0, false};
-    if (!b->ids.expanded && expand_ids(&b->ids, NULL, b->arena) != 0)
-        return none;
     if (!b->targets.expanded && expand_ids(&b->targets, &b->ids, b->arena) != 0)
         return none;
     return b->targets.expanded[index];

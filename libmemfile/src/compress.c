@@ -157,7 +157,7 @@ int mf_decompress(mf_compressor *c, const mf_dictionary *dictionary, const void 
     size_t n = dictionary ? ZSTD_decompress_usingDDict(ctx, out, raw_length, frame, frame_length,
                                                        (const ZSTD_DDict *)dictionary->for_decompression)
                           : ZSTD_decompressDCtx(ctx, out, raw_length, frame, frame_length);
-    if (ZSTD_isError(n) || n != raw_length)
+    if (n != raw_length) /* nor is any error */
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "segment does not decompress: %s",
                        ZSTD_isError(n) ? ZSTD_getErrorName(n) : "wrong length");
     return MEMFILE_OK;

@@ -119,7 +119,7 @@ int mf_keys_decode(mf_keys *k, mf_slice head, uint64_t offset, memfile_error *er
     k->flags = mf_get_u8(&c);
     k->slot_kind = mf_get_u8(&c);
     k->slot_count = (uint32_t)mf_get_varint_max(&c, MF_RECIPIENTS_MAX);
-    if (c.failed || k->epoch == 0 || k->epoch > MF_EPOCHS_MAX || k->slot_count == 0)
+    if (k->epoch == 0 || k->epoch > MF_EPOCHS_MAX || k->slot_count == 0) /* 0 too when bytes are missing */
         return damaged(err, offset);
     memcpy(k->header, header, MF_HEADER_LENGTH);
     memcpy(k->previous, previous, 32);

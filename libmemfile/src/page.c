@@ -39,20 +39,18 @@ static int parse_leaf(mf_page *page, mf_cursor *c, mf_arena *arena)
 {
     bool no_memory = false, have_last = false;
     mf_item last = {0};
-    /* A strip takes at least 5 bytes. */
+    /* A strip takes at least 5 bytes; one that is cut off, at the end, needs room too. */
     page->strips = (mf_strip *)mf_arena_alloc(arena, (mf_cursor_left(c) / 5 + 1) * sizeof *page->strips);
     if (!page->strips)
         return -2;
     while (!c->failed && c->at < c->end) {
-        if (mf_cursor_left(c) < 5)
-            return -1;
         mf_strip *s = &page->strips[page->strip_count++];
         memset(s, 0, sizeof *s);
         s->kind = mf_get_u8(c);
         uint8_t form = mf_get_u8(c);
         s->count = (uint32_t)mf_get_varint_max(c, MF_PAGE_ITEMS_MAX - page->count);
         s->first = page->count;
-        if (c->failed || s->count == 0)
+        if (s->count == 0)
             return -1;
         if (form > 1)
             return -3;
@@ -107,7 +105,7 @@ int mf_page_parse(mf_page *page, mf_slice head, mf_arena *arena)
     page->level = mf_get_u8(&c);
     page->first_entry = mf_get_varint_max(&c, MF_ENTRIES_MAX);
     page->entry_count = mf_get_varint_max(&c, MF_ENTRIES_MAX);
-    if (c.failed || page->level >= MF_PAGE_LEVEL_MAX)
+    if (page->level >= MF_PAGE_LEVEL_MAX)
         return -1;
     return page->level == 0 ? parse_leaf(page, &c, arena) : parse_inner(page, &c);
 }

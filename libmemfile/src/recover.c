@@ -19,6 +19,8 @@ typedef struct recovery {
     mf_mem mem;
     mf_secret *secret;
     mf_image image;
+    mf_seal seal;   /* and slots: those with which the survey read, and no others that the file may have */
+    mf_slots slots;
     mf_store old;
     mf_rewrite new;
     mf_eraser eraser;
@@ -130,7 +132,10 @@ static int note_store(void *context, const mf_items *contents, const mf_store *s
             mf_items_add(c->contents, kind, contents->kind[kind].pairs[i].key, contents->kind[kind].pairs[i].value);
     for (size_t i = 0; i < store->dictionary_count; i++)
         c->dictionaries[c->dictionary_count++] = mf_dictionary_hold(store->dictionaries[i]);
-    return c->contents->failed ? no_memory(c) : MEMFILE_OK;
+    if (c->contents->failed)
+        return no_memory(c);
+    c->slots = store->slots;
+    return store->seal.sealed ? mf_seal_copy(&c->seal, &store->seal, c->err) : MEMFILE_OK;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -176,18 +181,16 @@ static int survey(recovery *c, const char *path, memfile_verify_result *result)
 /* The old file as a store that knows the sound blocks and nothing else. */
 static int open_old(recovery *c, const char *path)
 {
-    const mf_access access = {c->secret, NULL, false};
+    const mf_access access = {c->secret, &c->seal, false};
     mf_io *base, *io;
     int rc = mf_io_file_open(&c->mem, path, MF_IO_READ, &base, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_image_open(&c->image, base, &io, c->err);
     if (rc == MEMFILE_OK)
         rc = mf_store_begin(&c->old, io, &c->mem, 4u << 20, &access, c->err);
-    if (rc == MEMFILE_OK)
-        rc = mf_store_unlock(&c->old, true, c->err);
     if (rc != MEMFILE_OK)
         return rc;
-    c->new.slots = c->old.slots;
+    c->new.slots = c->slots;
     c->new.secret = c->secret;
     c->old.readable_end = c->image.size;
     if (c->block_count == 0)
@@ -606,6 +609,7 @@ static void free_all(recovery *c)
     mf_eraser_free(&c->eraser);
     if (c->old.io)
         mf_store_close(&c->old);
+    mf_seal_clear(&c->seal);
     mf_secret_free(c->secret);
     mf_image_free(&c->image);
     if (c->contents)
