@@ -325,6 +325,54 @@ static void of_several_objects_that_begin_alike_the_right_one_is_read(void **sta
     tear_down(&b);
 }
 
+/* SPEC 10.5: a chunk is what its segment says, whatever an index says of it; the sum of a lie is never given. */
+static void an_index_that_lies_about_chunks_is_found_out(void **state)
+{
+    (void)state;
+    enum { OTHER_INDEX, OTHER_OBJECT, OTHER_TYPE, SHORTER, NOWHERE, BETWEEN, NO_CHUNK, TRUE };
+    for (int lie = OTHER_INDEX; lie <= TRUE; lie++) {
+        bench b;
+        memfile_error e;
+        mf_content_reader r;
+        size_t n = 0;
+        char name[16];
+        snprintf(name, sizeof name, "lie%d", lie);
+        set_up(&b, name);
+        uint8_t *bytes = make_bytes(3 * CHUNK, 6), *out = (uint8_t *)malloc(3 * CHUNK);
+        memcpy(bytes + CHUNK, bytes, CHUNK); /* the same bytes: only the head tells them apart */
+        mf_detached d = put(&b, bytes, 2 * CHUNK + 100, CHUNK, false);
+        put(&b, bytes, 2 * CHUNK + 50, CHUNK, false);
+        mf_items_sort(&b.items);
+        mf_pair *pairs = b.items.kind[MF_ITEM_CHUNK].pairs;
+        assert_int_equal(b.items.kind[MF_ITEM_CHUNK].count, 6);
+        uint64_t first = pairs[0].value;
+        switch (lie) {
+        case OTHER_INDEX: pairs[0].value = pairs[1].value; break;
+        case OTHER_OBJECT: pairs[0].value = pairs[3].value; break;
+        case OTHER_TYPE: pairs[0].value = MF_HEADER_LENGTH / 8; break; /* the genesis */
+        case SHORTER: pairs[2].value = pairs[5].value; break;
+        case NOWHERE: pairs[0].value = UINT64_MAX / 8; break;
+        case BETWEEN: pairs[0].value = first + 1; break;
+        case NO_CHUNK: pairs[0].key = (uint64_t)1 << 40; break;
+        default: break;
+        }
+        make_readable(&b);
+        int rc = mf_content_reader_open(&r, &b.mf->store, &d, &e);
+        if (rc == MEMFILE_OK) {
+            rc = mf_content_reader_read(&r, out, 3 * CHUNK, &n, &e);
+            mf_content_reader_close(&r);
+        }
+        if (rc != (lie == TRUE ? MEMFILE_OK : MEMFILE_E_DAMAGED))
+            fail_msg("lie %d: %d, %s", lie, rc, e.message);
+        if (lie == OTHER_INDEX || lie == OTHER_OBJECT || lie == OTHER_TYPE)
+            assert_non_null(strstr(e.message, "is not chunk 0 of content 0"));
+        assert_int_equal(n, lie == TRUE ? d.length : 0);
+        free(bytes);
+        free(out);
+        tear_down(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +383,7 @@ int main(void)
         cmocka_unit_test(what_is_there_is_known_by_root_and_length),
         cmocka_unit_test(an_object_that_is_not_there_or_another_is_refused),
         cmocka_unit_test(of_several_objects_that_begin_alike_the_right_one_is_read),
+        cmocka_unit_test(an_index_that_lies_about_chunks_is_found_out),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

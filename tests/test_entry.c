@@ -1,6 +1,8 @@
 /* entry: accessors of a view, its JSON, its content. memfile.h, SPEC 7.7. */
 #include "support.h"
 
+#include "handle.h"
+
 static memfile *with_entry(const char *name, const char *json)
 {
     memfile *mf = create_file(temp_path(name));
@@ -376,6 +378,119 @@ static void a_content_over_the_memory_limit_is_refused_as_json(void **state)
     free(piece);
 }
 
+/* A block of one row, whose rest is these bytes, as a file can bring it that nobody verified. */
+static void with_rest(const uint8_t *rest, size_t length, void (*look)(const memfile_entry *e, void *context), void *context)
+{
+    const uint64_t mask = MF_COLUMN_REST, class = MF_ID_TEXT, zero = 0, one = 1, n = length;
+    mf_buffer b;
+    mf_arena arena;
+    mf_block block;
+    uint8_t *exact = (uint8_t *)malloc(length + 1);
+    memcpy(exact, rest, length);
+    mf_buffer_init(&b, &mf_mem_default);
+    mf_arena_init(&arena, &mf_mem_default);
+    mf_put_varint(&b, 1);
+    mf_put_ints(&b, &mask, 1);
+    mf_put_varint(&b, 0);
+    mf_put_ints(&b, &class, 1);
+    mf_put_ints(&b, &zero, 1);
+    mf_put_ints(&b, &one, 1);
+    mf_put_u8(&b, 'a');
+    mf_put_ints(&b, &n, 1);
+    assert_int_equal(mf_block_parse(&block, mf_slice_of(b.data, b.length), &arena), 0);
+    mf_block_set_content(&block, exact);
+    const memfile_entry e = {&block, 0, 0};
+    look(&e, context);
+    mf_arena_free(&arena);
+    mf_buffer_free(&b);
+    free(exact);
+}
+
+typedef struct said {
+    uint64_t length;
+    int detached;
+} said;
+
+static void look_at_content(const memfile_entry *e, void *context)
+{
+    said *s = (said *)context;
+    s->length = memfile_entry_content_length(e);
+    s->detached = memfile_entry_content_is_detached(e);
+}
+
+/* SPEC 7.1, field 9: [form, length, root], and nothing else is content. */
+static void what_is_no_content_is_not_taken_for_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value; /* before the root */
+        size_t length;
+        unsigned root;
+        uint64_t says;
+    } cases[] = {
+#define V(x) x, sizeof(x) - 1
+        {V("\x83\x00\x05\x58\x20"), 32, 5},
+        {V("\x83\x01\x1a\x00\x10\x00\x00\x58\x20"), 32, 1048576},
+        {V("\x83\x00\x1b\x00\x00\x04\x00\x00\x00\x00\x00\x58\x20"), 32, (uint64_t)1 << 42}, /* 2^24 chunks */
+        {V("\x83\x00\x1b\x00\x00\x04\x00\x00\x00\x00\x01\x58\x20"), 32, 0},
+        {V("\x83\x00\x1b\xff\xff\xff\xff\xff\xff\xff\xff\x58\x20"), 32, 0},
+        {V("\x83\x00\x00\x58\x20"), 32, 0},
+        {V("\x83\x00\x05\x58\x1f"), 31, 0},
+        {V("\x83\x00\x05\x58\x21"), 33, 0},
+        {V("\x83\x00\x05\x78\x20"), 32, 0},
+        {V("\x82\x05\x58\x20"), 32, 0},
+        {V("\x84\x00\x05\x58\x20"), 32, 0},
+        {V("\xa3\x00\x05\x58\x20"), 32, 0},
+        {V("\x83\x20\x05\x58\x20"), 32, 0},
+        {V("\x83\x00\x05\x58\x20"), 20, 0},
+        {V("\x05"), 0, 0}
+#undef V
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t rest[64] = {MF_FIELD_CONTENT};
+        said s;
+        memcpy(rest + 1, cases[i].value, cases[i].length);
+        memset(rest + 1 + cases[i].length, 7, cases[i].root);
+        with_rest(rest, 1 + cases[i].length + cases[i].root, look_at_content, &s);
+        if (s.length != cases[i].says || s.detached != (cases[i].says > 0))
+            fail_msg("case %zu: %llu bytes, %d", i, (unsigned long long)s.length, s.detached);
+    }
+}
+
+static void look_at_title(const memfile_entry *e, void *context)
+{
+    size_t n;
+    const char *s = memfile_entry_field(e, MEMFILE_TITLE, &n);
+    *(said *)context = (said){n, s != NULL};
+}
+
+static void what_is_no_text_is_not_given_as_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rest;
+        size_t length;
+        size_t says;
+        bool there;
+    } cases[] = {
+#define V(x) x, sizeof(x) - 1
+        {V("\x0a\x62hi"), 2, true}, {V("\x0a\x60"), 0, true}, {V("\x0a\x42hi"), 2, true}, {V("\x0a\x63hi"), 0, false},
+        {V("\x0a\x02"), 0, false}, {V("\x0a\x82\x01\x02"), 0, false}, {V("\x0a\xf6"), 0, false}, {V("\x0a"), 0, false},
+        {V("\x0b\x62hi"), 0, false}, {V(""), 0, false},
+        {V("\x08\x01\x0a\x62hi"), 2, true}, /* behind another */
+        {V("\x08\xbb\x80\x00\x00\x00\x00\x00\x00\x00\x0a\x62hi"), 0, false}, /* behind a map of 2^63 pairs */
+        {V("\x08\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x0a\x62hi"), 0, false},
+        {V("\x08\xc1\x01\x0a\x62hi"), 0, false} /* behind a tag */
+#undef V
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        said s;
+        with_rest((const uint8_t *)cases[i].rest, cases[i].length, look_at_title, &s);
+        if (s.length != cases[i].says || s.detached != cases[i].there)
+            fail_msg("case %zu: %llu bytes, %d", i, (unsigned long long)s.length, s.detached);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +505,8 @@ int main(void)
         cmocka_unit_test(json_puts_detached_content_in_up_to_the_limit),
         cmocka_unit_test(there_is_no_entry_behind_the_last),
         cmocka_unit_test(ids_are_found_as_they_were_written),
+        cmocka_unit_test(what_is_no_content_is_not_taken_for_one),
+        cmocka_unit_test(what_is_no_text_is_not_given_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

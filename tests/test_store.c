@@ -509,12 +509,79 @@ static void the_tail_is_visited_from_the_last_footer_on(void **state)
     free(s.bytes);
 }
 
+/* Whoever makes a file can make hashes that are alike: each candidate is looked at itself. */
+static void hashes_that_are_alike_mislead_no_look_up(void **state)
+{
+    (void)state;
+    static const char *const entries[] = {
+        "{\"id\":\"a\",\"text\":\"0\",\"key\":\"k\",\"scope\":[\"s\",\"t\"],\"idempotency_key\":\"x\"}",
+        "{\"id\":\"b\",\"text\":\"1\",\"key\":\"k\",\"scope\":[\"s\",\"u\"],\"idempotency_key\":\"y\"}",
+        "{\"id\":\"c\",\"text\":\"2\",\"key\":\"k\",\"scope\":[\"s\"]}",
+        "{\"id\":\"d\",\"text\":\"3\",\"key\":\"l\",\"scope\":[\"s\",\"t\"]}",
+        "{\"id\":\"e\",\"text\":\"4\",\"key\":\"k\"}",
+        "{\"id\":\"f\",\"text\":\"5\"}"};
+    const char *path = temp_path("alike");
+    memfile_error e;
+    mf_object *o;
+    uint32_t row;
+    mf_store st;
+    memfile *mf = create_file(path);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        assert_int_equal(put_json(mf, entries[i], NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_close(mf);
+    sample s = take(path);
+    assert_int_equal(store_of_memory(&st, s.bytes, s.length, 1 << 20, &e), MEMFILE_OK);
+    const mf_slice scope[2] = {{(const uint8_t *)"s", 1}, {(const uint8_t *)"t", 1}};
+    static const struct {
+        unsigned count;
+        const char *key;
+        uint64_t entry;
+    } keys[] = {{2, "k", 0}, {1, "k", 2}, {2, "l", 3}, {0, "k", 4}, {0, "l", UINT64_MAX}, {1, "l", UINT64_MAX}};
+    assert_int_equal(mf_store_tail_items(&st, &e), MEMFILE_OK);
+    for (unsigned kind = MF_ITEM_ID; kind <= MF_ITEM_LAST; kind++) {
+        mf_pair *pairs = st.tail_items.kind[kind].pairs;
+        if (kind != MF_ITEM_ID && kind != MF_ITEM_KEY && kind != MF_ITEM_IDEMPOTENCY)
+            continue;
+        for (size_t k = 0; k < 6; k++) {
+            /* what is looked for, under the hash that all of them now have */
+            uint64_t hash = 0, entry = UINT64_MAX;
+            char id[2] = {(char)('a' + k), 0};
+            mf_id wanted = {(const uint8_t *)id, 1, false};
+            mf_slice key = mf_slice_of(keys[k].key, 1), once = mf_slice_of(k == 0 ? "x" : k == 1 ? "y" : "z", 1);
+            if (kind == MF_ITEM_ID)
+                hash = mf_item_hash_id(wanted, st.tag);
+            else if (kind == MF_ITEM_KEY)
+                hash = mf_item_hash_key(scope, keys[k].count, key, st.tag);
+            else
+                hash = mf_item_hash(MF_HASH_IDEMPOTENCY, once, st.tag);
+            for (size_t i = 0; i < st.tail_items.kind[kind].count; i++)
+                pairs[i].key = hash;
+            int rc = kind == MF_ITEM_ID    ? mf_store_id(&st, wanted, UINT64_MAX, &o, &row, &e)
+                     : kind == MF_ITEM_KEY ? mf_store_key(&st, scope, keys[k].count, key, UINT64_MAX, &o, &row, &e)
+                                           : mf_store_idempotency(&st, once, &o, &row, &e);
+            if (rc == MEMFILE_OK) {
+                entry = o->first_entry + row;
+                mf_store_release(&st, o);
+            } else {
+                assert_int_equal(rc, MEMFILE_E_NOT_FOUND);
+            }
+            uint64_t right = kind == MF_ITEM_ID ? k : kind == MF_ITEM_KEY ? keys[k].entry : k < 2 ? k : UINT64_MAX;
+            if (entry != right)
+                fail_msg("kind %u, %zu: entry %lld", kind, k, (long long)entry);
+        }
+    }
+    mf_store_close(&st);
+    free(s.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_whole_file_is_not_opened),
         cmocka_unit_test(the_state_is_what_the_newest_commit_says),
         cmocka_unit_test(look_ups_find_the_newest_below_the_bound),
+        cmocka_unit_test(hashes_that_are_alike_mislead_no_look_up),
         cmocka_unit_test(fates_are_those_of_the_next_later_entry),
         cmocka_unit_test(entries_as_of_a_commit_are_known),
         cmocka_unit_test(references_that_lead_nowhere_are_damage),
