@@ -509,6 +509,90 @@ static void the_tail_is_visited_from_the_last_footer_on(void **state)
     free(s.bytes);
 }
 
+/* SPEC 10.3: pages that lead to themselves, to another level, or in another order than they say. */
+static void pages_that_lead_astray_are_damage(void **state)
+{
+    (void)state;
+    enum { AS_IT_WAS, TO_ITSELF, SWAPPED, TWICE, TO_A_BLOCK, LIES };
+    const char *path = temp_path("astray");
+    make(path);
+    for (int lie = AS_IT_WAS; lie < LIES; lie++) {
+        sample s = take(path);
+        mf_store st;
+        memfile_error e;
+        mf_object *o;
+        mf_segment segment;
+        mf_slice head, stored;
+        mf_child children[64];
+        mf_buffer page;
+        mf_run_iterator it;
+        mf_item item, from = {0, 0, 0};
+        assert_int_equal(store_of_memory(&st, s.bytes, s.length, 1 << 20, &e), MEMFILE_OK);
+        const mf_run run = st.state->footer.runs[0];
+        assert_int_equal(mf_store_page(&st, run.root_offset, run.root_length, &o, &e), MEMFILE_OK);
+        uint32_t count = o->page.count;
+        assert_true(o->page.level == 1 && count > 2 && count < 64);
+        for (uint32_t i = 0; i < count; i++) {
+            mf_page_item(&o->page, i, &children[i].first);
+            children[i].offset = mf_ints_at(&o->page.offsets, i) * 8;
+            children[i].length = mf_ints_at(&o->page.lengths, i) * 8;
+        }
+        mf_store_release(&st, o);
+        mf_store_close(&st);
+        mf_child first = children[0];
+        children[0].offset = lie == SWAPPED ? children[1].offset : first.offset;
+        children[0].length = lie == SWAPPED ? children[1].length : first.length;
+        if (lie == TO_ITSELF) {
+            children[1].offset = run.root_offset;
+            children[1].length = run.root_length;
+        } else if (lie == SWAPPED || lie == TWICE) {
+            children[1].offset = first.offset;
+            children[1].length = first.length;
+        } else if (lie == TO_A_BLOCK) {
+            children[1].offset = s.segments[1].offset;
+            children[1].length = mf_segment_total(&s.segments[1]);
+        }
+        uint8_t *raw = s.bytes + run.root_offset;
+        assert_int_equal(mf_segment_decode(&segment, raw, run.root_offset, mf_load32(s.bytes + 32), &e), MEMFILE_OK);
+        segment.body_at = MF_SEGMENT_HEADER_LENGTH;
+        segment.body_length = segment.stored_length;
+        assert_int_equal(mf_segment_split(&segment, raw, &head, &stored, &e), MEMFILE_OK);
+        mf_buffer_init(&page, &mf_mem_default);
+        mf_page_put_inner(&page, 1, run.first_entry, run.entry_count, children, count);
+        mf_slice rewritten = mf_slice_of(page.data, page.length);
+        mf_buffer body;
+        mf_buffer_init(&body, &mf_mem_default);
+        mf_put_string(&body, rewritten);
+        mf_put_bytes(&body, stored.data, stored.length);
+        assert_int_equal(mf_align8(body.length), mf_align8(segment.stored_length)); /* it stays in its place */
+        memset(raw + MF_SEGMENT_HEADER_LENGTH, 0, mf_align8(segment.stored_length));
+        memcpy(raw + MF_SEGMENT_HEADER_LENGTH, body.data, body.length);
+        mf_store32(raw + 8, (uint32_t)body.length);
+        reseal(raw);
+        assert_int_equal(store_of_memory(&st, s.bytes, s.length, 1 << 20, &e), MEMFILE_OK);
+        int rc = mf_run_seek(&it, &st, &st.state->footer.runs[0], &from, &e);
+        uint64_t items = 0;
+        while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, &e)) == MEMFILE_OK)
+            items++;
+        mf_run_iterator_close(&it);
+        if (rc != (lie == AS_IT_WAS ? MEMFILE_DONE : MEMFILE_E_DAMAGED))
+            fail_msg("lie %d: %d, %s", lie, rc, e.message);
+        assert_true(items > (lie == AS_IT_WAS ? FIRST : 0));
+        if (lie != AS_IT_WAS && lie != SWAPPED) { /* one item goes by the second page */
+            mf_item target = children[1].first, found;
+            rc = mf_store_floor(&st, &st.state->footer.runs[0], &target, &found, &e);
+            if (lie == TO_ITSELF || lie == TO_A_BLOCK)
+                assert_int_equal(rc, MEMFILE_E_DAMAGED);
+            else
+                assert_true(rc == MEMFILE_OK && mf_item_compare(&found, &target) < 0);
+        }
+        mf_store_close(&st);
+        mf_buffer_free(&page);
+        mf_buffer_free(&body);
+        free(s.bytes);
+    }
+}
+
 /* Whoever makes a file can make hashes that are alike: each candidate is looked at itself. */
 static void hashes_that_are_alike_mislead_no_look_up(void **state)
 {
@@ -581,6 +665,7 @@ int main(void)
         cmocka_unit_test(what_is_no_whole_file_is_not_opened),
         cmocka_unit_test(the_state_is_what_the_newest_commit_says),
         cmocka_unit_test(look_ups_find_the_newest_below_the_bound),
+        cmocka_unit_test(pages_that_lead_astray_are_damage),
         cmocka_unit_test(hashes_that_are_alike_mislead_no_look_up),
         cmocka_unit_test(fates_are_those_of_the_next_later_entry),
         cmocka_unit_test(entries_as_of_a_commit_are_known),
