@@ -250,6 +250,255 @@ static void a_negative_field_asks_for_a_newer_version(void **state)
                      MEMFILE_E_NEWER);
 }
 
+/* A core in words: two digits: that byte; tN, bN: text, bytes of N letters; uN, nN: N, -1-N; AN, MN: head of an
+ * array, a map; xN: the next word N times. */
+static void write_core(mf_buffer *b, const char *words)
+{
+    unsigned long long times = 1;
+    while (*words) {
+        char *end;
+        unsigned long long n = strtoull(words + 1, &end, 10);
+        char what = words[0];
+        if (what == ' ') {
+            words++;
+            continue;
+        }
+        if (what == 'x') {
+            times = n;
+            words = end;
+            continue;
+        }
+        for (; times > 0; times--)
+            switch (what) {
+            case 't':
+            case 'b':
+                mf_cbor_put_head(b, what == 't' ? MF_CBOR_TEXT : MF_CBOR_BYTES, n);
+                for (unsigned long long i = 0; i < n; i++)
+                    mf_put_u8(b, 'a');
+                break;
+            case 'u': mf_cbor_put_head(b, MF_CBOR_UINT, n); break;
+            case 'n': mf_cbor_put_head(b, MF_CBOR_NINT, n); break;
+            case 'A': mf_cbor_put_head(b, MF_CBOR_ARRAY, n); break;
+            case 'M': mf_cbor_put_head(b, MF_CBOR_MAP, n); break;
+            default: mf_put_u8(b, (uint8_t)strtoul(words, &end, 16));
+            }
+        times = 1;
+        words = end;
+    }
+}
+
+static int parse_words(const char *words)
+{
+    mf_buffer b;
+    memfile_error e;
+    mf_buffer_init(&b, &mf_mem_default);
+    write_core(&b, words);
+    uint8_t *exact = (uint8_t *)malloc(b.length);
+    memcpy(exact, b.data, b.length);
+    int rc = mf_record_parse(&record, mf_slice_of(exact, b.length), MEMFILE_E_DAMAGED, 0, &e);
+    free(exact);
+    mf_buffer_free(&b);
+    return rc;
+}
+
+static void takes(const char *words)
+{
+    int rc = parse_words(words);
+    if (rc != MEMFILE_OK)
+        fail_msg("%s is refused: %d", words, rc);
+}
+
+static void refuses(const char *words)
+{
+    int rc = parse_words(words);
+    if (rc != MEMFILE_E_DAMAGED)
+        fail_msg("%s: %d", words, rc);
+}
+
+/* SPEC 7.1: each field at its bounds. */
+static void each_field_keeps_to_its_form(void **state)
+{
+    (void)state;
+    takes("M2 u1 t1 u6 t0");
+    refuses("M1 u1 t1");
+    refuses("M1 u6 t1");
+    refuses("M2 u1 t1 u6 t1 00"); /* bytes behind it */
+    refuses("M3 u1 t1 u6 t1");
+    refuses("A2 u1 t1 u6 t1");
+    refuses("M2 u6 t1 u1 t1");
+    refuses("M3 u1 t1 u6 t1 u6 t1");
+    refuses("M3 u1 t1 u6 t1 u9223372036854775808 u1");
+    takes("M3 u1 t1 u6 t1 u9223372036854775807 u1");
+    refuses("M3 u1 t1 u6 t1 u31 b1"); /* no value of 7.4 */
+    /* ids */
+    takes("M2 u1 t255 u6 t1");
+    refuses("M2 u1 t256 u6 t1");
+    refuses("M2 u1 t0 u6 t1");
+    takes("M2 u1 b16 u6 t1");
+    refuses("M2 u1 b15 u6 t1");
+    refuses("M2 u1 b17 u6 t1");
+    refuses("M2 u1 b0 u6 t1");
+    refuses("M2 u1 u1 u6 t1");
+    refuses("M2 u1 78 24 31 31 31 31 31 31 31 31 2d 31 31 31 31 2d 31 31 31 31 2d 31 31 31 31 2d 31 31 31 31 31 31 31 31 31 31 31 31 u6 t1");
+    /* kind, scope, key */
+    takes("M3 u1 t1 u2 t255 u6 t1");
+    refuses("M3 u1 t1 u2 t256 u6 t1");
+    refuses("M3 u1 t1 u2 t0 u6 t1");
+    refuses("M3 u1 t1 u2 b1 u6 t1");
+    takes("M3 u1 t1 u3 A32 x32 t1 u6 t1");
+    refuses("M3 u1 t1 u3 A33 x33 t1 u6 t1");
+    takes("M3 u1 t1 u3 A1 t255 u6 t1");
+    refuses("M3 u1 t1 u3 A1 t256 u6 t1");
+    refuses("M3 u1 t1 u3 A1 t0 u6 t1");
+    refuses("M3 u1 t1 u3 t1 u6 t1");
+    takes("M3 u1 t1 u4 t1024 u6 t1");
+    refuses("M3 u1 t1 u4 t1025 u6 t1");
+    refuses("M3 u1 t1 u4 t0 u6 t1");
+    /* contents: one of text, data, content */
+    takes("M2 u1 t1 u6 t32768");
+    refuses("M2 u1 t1 u6 t32769");
+    refuses("M2 u1 t1 u6 b1");
+    takes("M2 u1 t1 u7 b32768");
+    refuses("M2 u1 t1 u7 b32769");
+    refuses("M2 u1 t1 u7 t1");
+    refuses("M3 u1 t1 u6 t1 u7 b1");
+    refuses("M3 u1 t1 u6 t1 u9 A3 u0 u32769 b32");
+    refuses("M3 u1 t1 u7 b1 u9 A3 u0 u32769 b32");
+    takes("M2 u1 t1 u9 A3 u0 u32769 b32");
+    takes("M2 u1 t1 u9 A3 u1 u32769 b32");
+    refuses("M2 u1 t1 u9 A3 u2 u32769 b32");
+    refuses("M2 u1 t1 u9 A3 u0 u32768 b32");
+    refuses("M2 u1 t1 u9 A3 u0 u0 b32");
+    takes("M2 u1 t1 u9 A3 u0 u4398046511104 b32"); /* 2^24 chunks */
+    refuses("M2 u1 t1 u9 A3 u0 u4398046511105 b32");
+    refuses("M2 u1 t1 u9 A3 u0 u32769 b31");
+    refuses("M2 u1 t1 u9 A3 u0 u32769 b33");
+    refuses("M2 u1 t1 u9 A2 u0 u32769");
+    refuses("M2 u1 t1 u9 A4 u0 u32769 b32 u0");
+    /* null */
+    takes("M3 u1 t1 u2 f6 u6 t1");
+    refuses("M3 u0 f6 u1 t1 u6 t1");
+    refuses("M2 u1 f6 u6 t1");
+    refuses("M2 u1 t1 u6 f6");
+    refuses("M2 u1 t1 u7 f6");
+    refuses("M3 u1 t1 u6 t1 u7 f6");
+    refuses("M2 u1 t1 u9 f6");
+    refuses("M3 u1 t1 u6 t1 u9 f6");
+    refuses("M3 u1 t1 u6 t1 u28 f6");
+    takes("M3 u1 t1 u6 t1 u29 f6");
+    /* op */
+    refuses("M3 u0 u0 u1 t1 u6 t1");
+    takes("M3 u0 u1 u1 t1 u6 t1");
+    refuses("M3 u0 t1 u1 t1 u6 t1");
+    /* tags, links, derived_from, supersedes */
+    takes("M3 u1 t1 u6 t1 u11 A256 x256 t1");
+    refuses("M3 u1 t1 u6 t1 u11 A257 x257 t1");
+    takes("M3 u1 t1 u6 t1 u12 A1 A2 t255 t1");
+    refuses("M3 u1 t1 u6 t1 u12 A1 A2 t256 t1");
+    refuses("M3 u1 t1 u6 t1 u12 A1 A2 t0 t1");
+    refuses("M3 u1 t1 u6 t1 u12 A1 A3 t1 t1 t1");
+    refuses("M3 u1 t1 u6 t1 u12 A1 A2 t1 t256");
+    takes("M3 u1 t1 u6 t1 u22 A1024 x1024 t1");
+    refuses("M3 u1 t1 u6 t1 u22 A1025 x1025 t1");
+    refuses("M3 u1 t1 u6 t1 u22 A1 t0");
+    takes("M3 u1 t1 u6 t1 u29 A4096 x4096 b32");
+    refuses("M3 u1 t1 u6 t1 u29 A4097 x4097 b32");
+    refuses("M3 u1 t1 u6 t1 u29 A1 b31");
+    refuses("M3 u1 t1 u6 t1 u29 A1 t32");
+    /* meta, numbers, pinned */
+    takes("M3 u1 t1 u6 t1 u13 M0");
+    refuses("M3 u1 t1 u6 t1 u13 A0");
+    takes("M3 u1 t1 u6 t1 u24 f9 38 00");
+    takes("M3 u1 t1 u6 t1 u25 n3");
+    refuses("M3 u1 t1 u6 t1 u24 t1");
+    refuses("M3 u1 t1 u6 t1 u24 f5");
+    takes("M3 u1 t1 u6 t1 u26 f4");
+    takes("M3 u1 t1 u6 t1 u26 f5");
+    refuses("M3 u1 t1 u6 t1 u26 u1");
+    /* idempotency key */
+    takes("M3 u1 t1 u6 t1 u23 t1024");
+    refuses("M3 u1 t1 u6 t1 u23 t1025");
+    refuses("M3 u1 t1 u6 t1 u23 t0");
+    /* vectors */
+    takes("M3 u1 t1 u6 t1 u28 A4 t255 u1 u16384 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t256 u1 u1 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t0 u1 u1 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t1 u0 u1 b32");
+    takes("M3 u1 t1 u6 t1 u28 A4 t1 u2 u1 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t1 u3 u1 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t1 u1 u0 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t1 u1 u16385 b32");
+    refuses("M3 u1 t1 u6 t1 u28 A4 t1 u1 u1 b31");
+    refuses("M3 u1 t1 u6 t1 u28 A3 t1 u1 u1");
+    /* members of others: in order, and not without number */
+    takes("M3 u1 t1 u6 t1 t1 u1");
+    takes("M4 u1 t1 u6 t1 t1 u1 t2 u1");
+    refuses("M4 u1 t1 u6 t1 t2 u1 t1 u1");
+    refuses("M4 u1 t1 u6 t1 t2 u1 t2 u1");
+    refuses("M4 u1 t1 u6 t1 t1 u1 u31 u1");
+    refuses("M3 u1 t1 u6 t1 t1 b1");
+    takes("M3 u1 t1 u6 t1 t0 u1");
+}
+
+static void times_keep_to_their_form(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"2023-05-08T13:56:02Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2024-02-29T00:00:00Z",
+                                       "2023-05-08T13:56:02.1Z", "2023-05-08T13:56:02.123456789Z", "2000-02-29T00:00:00Z"};
+    static const char *const bad[] = {
+        "2023-05-08T13:56:0Z", "2023-05-08T13:56:02", "2023-05-08T13:56:020", "2023-05-08 13:56:02Z", "2023-05-08t13:56:02Z",
+        "2023-05-08T13:56:02z", "2023/05-08T13:56:02Z", "2023-05/08T13:56:02Z", "2023-05-08T13.56:02Z", "2023-05-08T13:56.02Z",
+        "2o23-05-08T13:56:02Z", "2023-o5-08T13:56:02Z", "2023-05-o8T13:56:02Z", "2023-05-08To3:56:02Z", "2023-05-08T13:o6:02Z",
+        "2023-05-08T13:5o:02Z", "2023-05-08T13:56:o2Z", "2023-05-0oT13:56:02Z", "2023-05-08T13:56:02,1Z", "2023-05-08T13:56:02.Z",
+        "2023-05-08T13:56:02.1234567890Z", "2023-05-08T13:56:02.12o4Z", "2023-00-08T13:56:02Z", "2023-13-08T13:56:02Z", "2023-05-00T13:56:02Z",
+        "2023-05-32T13:56:02Z", "2023-04-31T13:56:02Z", "2023-02-29T13:56:02Z", "1900-02-29T00:00:00Z", "2023-05-08T24:56:02Z",
+        "2023-05-08T13:60:02Z", "2023-05-08T13:56:60Z", "2023-05-08T13:56:02Z0", "", "Z"};
+    mf_time time;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!mf_time_parse(&time, good[i], strlen(good[i])))
+            fail_msg("%s is refused", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char *exact = (char *)malloc(strlen(bad[i]) + 1);
+        memcpy(exact, bad[i], strlen(bad[i]));
+        if (mf_time_parse(&time, exact, strlen(bad[i])))
+            fail_msg("%s is taken", bad[i]);
+        free(exact);
+    }
+    takes("M3 u1 t1 u5 u253402300799 u6 t1");
+    refuses("M3 u1 t1 u5 u253402300800 u6 t1");
+    takes("M3 u1 t1 u5 n62167219199 u6 t1");
+    refuses("M3 u1 t1 u5 n62167219200 u6 t1");
+    takes("M3 u1 t1 u5 A3 u1 u9 u999999999 u6 t1");
+    refuses("M3 u1 t1 u5 A3 u1 u9 u1000000000 u6 t1");
+    refuses("M3 u1 t1 u5 A3 u1 u0 u0 u6 t1");
+    refuses("M3 u1 t1 u5 A3 u1 u10 u0 u6 t1");
+    refuses("M3 u1 t1 u5 A3 u1 u1 u10 u6 t1");
+    refuses("M3 u1 t1 u5 A2 u1 u1 u6 t1");
+    refuses("M3 u1 t1 u5 A3 u253402300800 u1 u1 u6 t1");
+    refuses("M3 u1 t1 u5 t1 u6 t1");
+}
+
+/* What the index and forgetting read of leaves, of a core that nobody verified. */
+static void lists_of_leaves_are_taken_whole_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        uint32_t says;
+    } cases[] = {{"A1 b32", 1}, {"A2 b32 b32", 2}, {"A4096 x4096 b32", 4096}, {"A4097 x4097 b32", 0}, {"A0", 0}, {"f6", 0},
+                 {"A1 b31", 0}, {"A2 b32", 0}, {"A1 b32 b32", 0}, {"A1", 0}, {"9b", 0}, {"u1 b32", 0}, {"", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mf_buffer b;
+        const uint8_t *first;
+        mf_buffer_init(&b, &mf_mem_default);
+        write_core(&b, cases[i].words);
+        uint32_t n = mf_record_leaves(mf_slice_of(b.data, b.length), &first);
+        if (n != cases[i].says || (n > 0) != (first != NULL))
+            fail_msg("%s: %u leaves", cases[i].words, n);
+        mf_buffer_free(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +510,9 @@ int main(void)
         cmocka_unit_test(cbor_that_is_not_deterministic_is_refused),
         cmocka_unit_test(a_core_has_one_content),
         cmocka_unit_test(a_negative_field_asks_for_a_newer_version),
+        cmocka_unit_test(each_field_keeps_to_its_form),
+        cmocka_unit_test(times_keep_to_their_form),
+        cmocka_unit_test(lists_of_leaves_are_taken_whole_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
