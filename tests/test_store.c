@@ -277,6 +277,10 @@ static void references_that_lead_nowhere_are_damage(void **state)
         assert_int_equal(mf_store_segment(&st, place, wrong[i], &segment, &raw, &e), MEMFILE_E_DAMAGED);
     assert_int_equal(mf_store_segment(&st, place, total + 8, &segment, &raw, &e), MEMFILE_E_DAMAGED);
     assert_int_equal(mf_store_segment(&st, place, total - 8, &segment, &raw, &e), MEMFILE_E_DAMAGED);
+    st.readable_end = place + total - 8; /* its header says more than may be read */
+    assert_int_equal(mf_store_segment(&st, place, 0, &segment, &raw, &e), MEMFILE_E_DAMAGED);
+    st.readable_end = (uint64_t)64 << 20;
+    assert_int_equal(mf_store_segment(&st, place, (2u << 20) + 8, &segment, &raw, &e), MEMFILE_E_DAMAGED);
     mf_store_close(&st);
     free(s.bytes);
 }
@@ -398,6 +402,16 @@ static void a_dictionary_is_read_from_its_second_copy_if_need_be(void **state)
         assert_int_equal(mf_store_dictionary(&st, o->segment.codec_parameter ^ 1, &d, &e), MEMFILE_E_DAMAGED);
         assert_null(d);
         mf_store_release(&st, o);
+        if (damaged == 0) /* what is no dictionary is none */
+            for (size_t i = 0; i < s.count; i++)
+                if (s.segments[i].type != MF_TYPE_DICTIONARY) {
+                    mf_store other;
+                    assert_int_equal(store_of_memory(&other, s.bytes, s.length, 1 << 20, &e), MEMFILE_OK);
+                    mf_dictionary_place *place = &other.committed.footer.dictionaries[0];
+                    place->offset[0] = place->offset[1] = s.segments[i].offset;
+                    assert_int_equal(mf_store_dictionary(&other, place->id, &d, &e), MEMFILE_E_DAMAGED);
+                    mf_store_close(&other);
+                }
         mf_store_close(&st);
         for (unsigned c = 0; c < 2; c++)
             s.bytes[copies[c] + 100] ^= (uint8_t)(damaged >> c & 1);
@@ -506,6 +520,106 @@ static void the_tail_is_visited_from_the_last_footer_on(void **state)
     assert_int_equal(mf_store_visit_tail(&st, visit, stop, &e), -77); /* passed on */
     assert_int_equal(stop[0], 3);
     mf_store_close(&st);
+    free(s.bytes);
+}
+
+/* The commit at `s`, taken apart. */
+static mf_commit commit_at(const uint8_t *bytes, const mf_segment *s)
+{
+    mf_commit k;
+    mf_slice head, stored;
+    memfile_error e;
+    assert_int_equal(mf_segment_split(s, bytes + s->offset, &head, &stored, &e), MEMFILE_OK);
+    assert_int_equal(mf_commit_decode(&k, head, NULL, &mf_mem_default, s->offset, &e), MEMFILE_OK);
+    return k;
+}
+
+/* Puts `k` in the place of the commit at `s`, which has no content. false: it is too long or too short for it. */
+static bool replace_commit(uint8_t *bytes, const mf_segment *s, const mf_commit *k)
+{
+    mf_buffer head, body;
+    mf_buffer_init(&head, &mf_mem_default);
+    mf_buffer_init(&body, &mf_mem_default);
+    mf_commit_encode(&head, k);
+    mf_put_string(&body, mf_slice_of(head.data, head.length));
+    mf_slice old_head, content;
+    memfile_error e;
+    assert_int_equal(mf_segment_split(s, bytes + s->offset, &old_head, &content, &e), MEMFILE_OK);
+    mf_put_bytes(&body, content.data, content.length);
+    bool fits = mf_align8(body.length) == mf_align8(s->stored_length);
+    if (fits) {
+        uint8_t *raw = bytes + s->offset;
+        memset(raw + MF_SEGMENT_HEADER_LENGTH, 0, mf_align8(s->stored_length));
+        memcpy(raw + MF_SEGMENT_HEADER_LENGTH, body.data, body.length);
+        mf_store32(raw + 8, (uint32_t)body.length);
+        reseal(raw);
+    }
+    mf_buffer_free(&head);
+    mf_buffer_free(&body);
+    return fits;
+}
+
+/* SPEC 9.2, 15.1: from the last footer to the newest commit they follow one another, 256 at most. */
+static void a_tail_that_contradicts_itself_is_damage(void **state)
+{
+    (void)state;
+    const char *path = temp_path("tail-lies");
+    memfile_error e;
+    mf_store st;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 350; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "t%d", i);
+        put_text(mf, id, "a text of some length, the same in all");
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    sample s = take(path);
+    size_t commits[400], count = 0, full[8], fulls = 0;
+    for (size_t i = 0; i < s.count; i++) {
+        s.segments[i].body_at = MF_SEGMENT_HEADER_LENGTH;
+        s.segments[i].body_length = s.segments[i].stored_length;
+        if (s.segments[i].type != MF_TYPE_COMMIT)
+            continue;
+        mf_commit k = commit_at(s.bytes, &s.segments[i]);
+        if ((k.flags & MF_COMMIT_FULL) && k.number > 0 && fulls < 8)
+            full[fulls++] = count;
+        commits[count++] = i;
+    }
+    assert_true(fulls == 5 && count == 351 && full[4] - full[0] == MF_TAIL_MAX);
+    enum { AS_IT_WAS, NUMBER, FEWER, NO_FOOTER, EARLIER_FOOTER, LIES };
+    unsigned seen[LIES] = {0};
+    for (size_t newest = full[4] + 10; newest < count; newest++)
+        for (int lie = AS_IT_WAS; lie < LIES; lie++) {
+            const mf_segment *last = &s.segments[commits[newest]], *wrong = last;
+            size_t length = last->offset + mf_segment_total(last);
+            uint8_t *bytes = (uint8_t *)malloc(length);
+            memcpy(bytes, s.bytes, length);
+            if (lie == NUMBER || lie == FEWER)
+                wrong = &s.segments[commits[newest - 3]];
+            mf_commit k = commit_at(bytes, wrong);
+            k.number -= lie == NUMBER;
+            k.first_entry -= lie == FEWER;
+            if (lie == NO_FOOTER)
+                k.footer_distance = last->offset - s.segments[commits[newest - 8]].offset;
+            else if (lie == EARLIER_FOOTER)
+                k.footer_distance = last->offset - s.segments[commits[full[0]]].offset;
+            if (replace_commit(bytes, wrong, &k)) {
+                seen[lie]++;
+                int rc = store_of_memory(&st, bytes, length, 1 << 20, &e);
+                if (rc != (lie == AS_IT_WAS ? MEMFILE_OK : MEMFILE_E_DAMAGED))
+                    fail_msg("lie %d: %d, %s", lie, rc, e.message);
+                static const char *const words[] = {"", "does not follow", "does not follow", "should have a footer", "too many commits"};
+                if (rc == MEMFILE_OK)
+                    mf_store_close(&st);
+                else if (!strstr(e.message, words[lie]))
+                    fail_msg("lie %d: %s", lie, e.message);
+            }
+            free(bytes);
+        }
+    for (int lie = AS_IT_WAS; lie < LIES; lie++)
+        if (!seen[lie])
+            fail_msg("lie %d was never told", lie);
     free(s.bytes);
 }
 
@@ -665,6 +779,7 @@ int main(void)
         cmocka_unit_test(what_is_no_whole_file_is_not_opened),
         cmocka_unit_test(the_state_is_what_the_newest_commit_says),
         cmocka_unit_test(look_ups_find_the_newest_below_the_bound),
+        cmocka_unit_test(a_tail_that_contradicts_itself_is_damage),
         cmocka_unit_test(pages_that_lead_astray_are_damage),
         cmocka_unit_test(hashes_that_are_alike_mislead_no_look_up),
         cmocka_unit_test(fates_are_those_of_the_next_later_entry),
