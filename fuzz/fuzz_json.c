@@ -90,7 +90,7 @@ static void try_floats(const uint8_t *data, size_t size)
     char text[40];
     fuzz_verdict("%s", j.problem ? j.problem : "a number");
     if (!j.problem)
-        fuzz_verdict_bytes(&v, sizeof v);
+        fuzz_verdict("%a", v);
     FUZZ_CHECK(j.problem || v - v == 0, "the number is not finite");
     if (size < 4)
         return;

@@ -117,7 +117,9 @@ static void replay_file(const char *path)
         memcpy(mutant, bytes, size);
         size_t n = mutate(mutant, size, MUTANT_MAX, (unsigned)fuzz_random());
         run(mutant, n, path, m);
-        others = mf_checksum_seeded(&fuzz_verdict_now.hash, sizeof fuzz_verdict_now.hash, others);
+        uint8_t hash[8];
+        mf_store64(hash, fuzz_verdict_now.hash);
+        others = mf_checksum_seeded(hash, sizeof hash, others);
     }
     judge(path, &own, others);
     free(bytes);
