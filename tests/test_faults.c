@@ -249,10 +249,12 @@ typedef enum base_kind {
     UNINDEXED, /* RICH with damaged index pages and an unfinished end */
     UNFOOTED,  /* the same with a damaged footer: nothing is known but by looking */
     LONG,      /* commits further back than what is read when opening */
+    FORGOTTEN, /* FOLDED with entries that are forgotten and not yet erased */
     SEALED_SMALL, /* the same for a recipient, with a new key between the commits */
     SEALED_RICH,
     SEALED_FOLDED,
     SEALED_DAMAGED, /* SEALED_RICH without a header, with a block and the newest key slots changed */
+    SEALED_FORGOTTEN,
     LOCKED_SMALL,   /* SMALL for a passphrase */
     BASES
 } base_kind;
@@ -529,6 +531,11 @@ static bool check_entry(memfile *mf, const memfile_entry *e, uint64_t number, ch
     return same && at == length;
 }
 
+/* What a case makes to be forgotten, from the commit on that brings entry `by`; by 0: nothing. */
+#define GONE_FROM 2u
+#define GONE_END 6u
+static uint64_t gone_by;
+
 /* Looks at some entries thoroughly, at the numbers of all; fewer is faster. */
 static bool check_entries(memfile *mf, uint64_t count, char why[WHY])
 {
@@ -546,11 +553,17 @@ static bool check_entries(memfile *mf, uint64_t count, char why[WHY])
         if (i > 4 && i + 40 < count && i % 97)
             continue;
         int rc = memfile_get_entry(mf, i, &e);
+        if (gone_by > 0 && count > gone_by && i >= GONE_FROM && i < GONE_END) {
+            if (rc == MEMFILE_E_NOT_FOUND)
+                continue;
+            snprintf(why, WHY, "entry %llu is forgotten and was given: %s", (unsigned long long)i, memfile_strerror(rc));
+            return false;
+        }
         if (rc != MEMFILE_OK) {
             snprintf(why, WHY, "entry %llu: %s", (unsigned long long)i, memfile_last_error(mf)->message);
             return false;
         }
-        if (!check_entry(mf, e, i, why))
+        if ((gone_by == 0 || i != gone_by) && !check_entry(mf, e, i, why))
             return false;
     }
     return true;
@@ -658,6 +671,36 @@ static int do_same_content(world *w)
     if (rc == MEMFILE_OK)
         rc = put_length(w, 40000);
     return rc == MEMFILE_OK ? commit(w) : rc;
+}
+
+/* Of an open file, as a commit of its own. */
+static int forget(world *w)
+{
+    char text[GONE_END][256];
+    const char *ids[GONE_END];
+    memfile_selection s = MEMFILE_SELECTION_INIT;
+    memfile_forget_options o = MEMFILE_FORGET_OPTIONS_INIT;
+    memfile_forget_result r;
+    const memfile_entry *e;
+    for (unsigned i = GONE_FROM; i < GONE_END; i++) {
+        TRY(w, memfile_get_entry(w->mf, i, &e));
+        memfile_entry_id(e, text[i]);
+        ids[s.id_count++] = text[i];
+    }
+    s.ids = ids;
+    o.reason = "they asked for it";
+    TRY(w, memfile_forget(w->mf, &s, &o, &r));
+    if (r.memories != GONE_END - GONE_FROM || r.entries != r.memories || r.made != 1)
+        wrong(w, "forget tells of %llu memories, %llu entries, made %llu", (unsigned long long)r.memories,
+              (unsigned long long)r.entries, (unsigned long long)r.made);
+    gone_by = w->next++;
+    return commit(w);
+}
+
+static int do_forget(world *w)
+{
+    int rc = open_world(w, MEMFILE_WRITE);
+    return rc == MEMFILE_OK ? forget(w) : rc;
 }
 
 static int do_rollback(world *w)
@@ -1117,6 +1160,11 @@ static int do_verify(world *w)
 {
     return verify(w, "full", 0, 1);
 }
+static int do_verify_forgotten(world *w)
+{
+    return verify(w, "verify-forgotten", 0, 1);
+}
+
 static int do_verify_quick(world *w)
 {
     return verify(w, "quick", 1, 1);
@@ -1222,6 +1270,11 @@ static int do_recover(world *w)
 {
     return recover(w, "recover", 1);
 }
+static int do_recover_forgotten(world *w)
+{
+    return recover(w, "recover-forgotten", 1);
+}
+
 static int do_recover_damaged(world *w)
 {
     return recover(w, "recover damaged", 2);
@@ -1395,6 +1448,12 @@ static const workload workloads[] = {
     {"stream", do_stream, SMALL, 0},
     {"same-content", do_same_content, SMALL, 0},
     {"rollback", do_rollback, SMALL, 0},
+    {"forget", do_forget, SMALL, 0},
+    {"forget-indexed", do_forget, FOLDED, SLOW},
+    {"forgotten-put", do_put, FORGOTTEN, SLOW},
+    {"forgotten-verify", do_verify_forgotten, FORGOTTEN, READS_ONLY | SLOW},
+    {"forgotten-compact", do_compact, FORGOTTEN, REPLACES | SLOW},
+    {"forgotten-recover", do_recover_forgotten, FORGOTTEN, READS_ONLY | MAKES_OTHER | SLOW},
     {"torn", do_torn, TORN, 0},
     {"salvage", do_salvage, TORN, 0},
     {"merge", do_merge, MERGING, 0},
@@ -1439,6 +1498,8 @@ static const workload workloads[] = {
     {"sealed-verify", do_verify_sealed, SEALED_RICH, READS_ONLY | FOR_RECIPIENT | SLOW},
     {"sealed-verify-outside", do_verify_outside, SEALED_RICH, READS_ONLY | FOR_RECIPIENT | SLOW},
     {"sealed-verify-damaged", do_verify_sealed_damaged, SEALED_DAMAGED, READS_ONLY | BROKEN | FOR_RECIPIENT | SLOW},
+    {"sealed-forget", do_forget, SEALED_SMALL, FOR_RECIPIENT},
+    {"sealed-forgotten", do_compact, SEALED_FORGOTTEN, REPLACES | FOR_RECIPIENT | SLOW},
     {"sealed-compact", do_compact, SEALED_FOLDED, REPLACES | FOR_RECIPIENT | SLOW},
     {"sealed-recover", do_recover_sealed, SEALED_FOLDED, READS_ONLY | MAKES_OTHER | FOR_RECIPIENT | SLOW},
     {"sealed-recover-damaged", do_recover_sealed_damaged, SEALED_DAMAGED,
@@ -1454,9 +1515,9 @@ static const workload workloads[] = {
 
 static seen *memory_of(const char *what)
 {
-    static seen all[16];
-    static const char *names[16];
-    for (size_t i = 0; i < 16; i++) {
+    static seen all[32];
+    static const char *names[32];
+    for (size_t i = 0; i < 32; i++) {
         if (!names[i])
             names[i] = what;
         if (strcmp(names[i], what) == 0)
@@ -1470,7 +1531,7 @@ static seen *memory_of(const char *what)
 typedef struct base {
     uint8_t *bytes;
     size_t length;
-    uint64_t entries, footer_offset;
+    uint64_t entries, footer_offset, gone_by;
 } base;
 
 static base bases[BASES];
@@ -1524,6 +1585,7 @@ static void make_base(base_kind kind, const char *path)
     base *b = &bases[kind];
     world w = {.path = path};
     unlink(path);
+    gone_by = 0;
     sealing = kind < SEALED_SMALL ? 0 : kind == LOCKED_SMALL ? FOR_PASSPHRASE : FOR_RECIPIENT;
     if (kind == NO_FILE)
         return;
@@ -1581,8 +1643,9 @@ static void make_base(base_kind kind, const char *path)
         must(info.runs < runs, "a merge");
         memfile_close(w.mf);
         return;
-    } else { /* RICH, COMPACTED, FOLDED */
-        bool folded = kind == FOLDED || kind == SEALED_FOLDED;
+    } else { /* RICH, COMPACTED, FOLDED, FORGOTTEN */
+        bool forgotten = kind == FORGOTTEN || kind == SEALED_FORGOTTEN;
+        bool folded = kind == FOLDED || kind == SEALED_FOLDED || forgotten;
         must(!sealing || do_rekey(&w) == MEMFILE_OK, "a new key");
         while (w.next < (folded ? 60 : BIG_NUMBER))
             must(put_length(&w, 400 + w.next % 7) == MEMFILE_OK && (w.next % 120 || commit(&w) == MEMFILE_OK), "rich");
@@ -1596,7 +1659,10 @@ static void make_base(base_kind kind, const char *path)
             must(open_world(&w, MEMFILE_WRITE) == MEMFILE_OK, w.error.message);
             commits(&w, 3, 2, 60);
         }
+        must(!forgotten || (forget(&w) == MEMFILE_OK && w.wrong[0] == 0), w.wrong);
+        commits(&w, forgotten, 1, 60);
     }
+    b->gone_by = gone_by;
     b->footer_offset = w.mf->store.committed.footer_offset;
     memfile_close(w.mf);
     b->bytes = read_file(path, &b->length);
@@ -1699,6 +1765,7 @@ static void go_on(world *w)
     if (!w->writer || (now.load->flags & (READS_ONLY | BROKEN)))
         return;
     w->next = w->committed;
+    gone_by = gone_by < w->committed ? gone_by : 0; /* its number is given anew */
     if (put_length(w, 20) != MEMFILE_OK || commit(w) != MEMFILE_OK)
         bad("the handle that failed cannot commit afterwards: %s", w->error.message);
 }
@@ -1742,6 +1809,7 @@ static void check_file(world *w, const workload *load)
         else
             fresh.next = fresh.committed = w->possible;
     }
+    gone_by = gone_by < fresh.committed ? gone_by : 0;
     if (put_length(&fresh, 33) != MEMFILE_OK || commit(&fresh) != MEMFILE_OK)
         bad("opened anew, it does not commit: %s", fresh.error.message);
     memfile_close(fresh.mf);
@@ -1783,6 +1851,7 @@ static bool inject(const workload *load, const effect *e, bool ever, long n)
     world w = {.path = path, .other = other, .next = b->entries, .committed = b->entries, .exists = true};
     now.load = load;
     sealing = load->flags & (FOR_RECIPIENT | FOR_PASSPHRASE);
+    gone_by = b->gone_by;
     now.effect = e;
     now.ever = ever;
     now.n = n;
