@@ -134,6 +134,9 @@ class Vector:
             out.unlink()
         elif p.returncode == 0:
             problems.append(f"{self.name}: recover says that nothing was lost")
+        if "left-out" in self.want:
+            self.check("segments that recover left out", json.loads(p.stdout)["left_out"], int(self.want["left-out"]))
+            self.check("exit code of recover", p.returncode, 0 if self.want["left-out"] == "0" else 3)
 
     def write(self):
         """Good files take a further entry and a compaction, unless a feature forbids it."""

@@ -732,6 +732,7 @@ typedef struct memfile_recover_result {
     uint64_t bytes_after, entries, commits; /* in the new file */
     int same_history;             /* nothing of it was lost: digests and numbers are the old ones */
     uint8_t history_digest[32];   /* of the new file */
+    uint64_t left_out;            /* sound segments that only a newer version knows: they are not in the new file */
 } memfile_recover_result;
 
 /* Reads all that is sound in a damaged file, which is opened for reading only, and
@@ -740,7 +741,7 @@ typedef struct memfile_recover_result {
  * of which nothing is left are left out; entries and commits are numbered anew behind
  * the first loss, and the history goes on from there under digests of its own.
  * OK: nothing was lost (an unfinished append at the end was no commit yet). DAMAGED:
- * something was, and `output` has the rest. UNCERTAIN: `output` is whole, but its
+ * something was, or left out, and `output` has the rest. UNCERTAIN: `output` is whole, but its
  * directory could not be synced. On any other error, and when nothing sound was found
  * (NOT_MEMFILE), there is no output. */
 MEMFILE_API int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,

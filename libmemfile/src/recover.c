@@ -9,6 +9,7 @@
 #include "erase.h"
 #include "unlock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "verify.h"
@@ -36,6 +37,7 @@ typedef struct recovery {
     uint64_t first_unsalted;  /* entry whose salt is not known; UINT64_MAX: none */
     size_t unsign_count, unsign_capacity;
     /* commits */
+    uint64_t left_out; /* segments of unknown types */
     bool lossy, any_row;
     uint64_t next_number; /* of the old file, if nothing was lost */
     uint64_t assigned;    /* entries below it belong to commits that were written */
@@ -119,6 +121,21 @@ static int note_unsign(void *context, uint64_t number)
     return note_number(c, &c->unsign, &c->unsign_count, &c->unsign_capacity, number);
 }
 
+/* Its entries may get other numbers: what it says of them would be of others. */
+static int note_unknown(void *context, const mf_segment *s)
+{
+    recovery *c = (recovery *)context;
+    char message[160];
+    snprintf(message, sizeof message,
+             "the segment at offset %llu, of type %u, is left out: only a newer version knows what it says",
+             (unsigned long long)s->offset, s->type);
+    const memfile_finding finding = {MEMFILE_E_NEWER, s->offset, mf_segment_total(s), 0, 0, 0, 0, message};
+    c->left_out++;
+    if (c->options->finding)
+        c->options->finding(c->options->context, &finding);
+    return MEMFILE_OK;
+}
+
 static int note_store(void *context, const mf_items *contents, const mf_store *store)
 {
     recovery *c = (recovery *)context;
@@ -165,7 +182,7 @@ static int survey(recovery *c, const char *path, memfile_verify_result *result)
 {
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;
     const mf_verify_listener listener = {.context = c, .segment = note_segment, .block = note_block, .store = note_store,
-                                         .unsign = note_unsign, .broken = note_broken};
+                                         .unsign = note_unsign, .broken = note_broken, .unknown = note_unknown};
     o.threads = c->options->threads;
     o.finding = c->options->finding;
     o.progress = c->options->progress;
@@ -595,8 +612,13 @@ static int conclude(recovery *c, memfile_recover_result *r)
     memcpy(r->history_digest, c->fold.digest, 32);
     r->same_history = !c->lossy && r->damage.lost_commits == 0 && !r->damage.memory_unknown &&
                       memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
+    r->left_out = c->left_out;
     if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0)
-        return MEMFILE_OK;
+        return c->left_out == 0 ? MEMFILE_OK
+                                : mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                                          "all entries and commits were recovered; %llu segments that only a newer version "
+                                          "knows are left out",
+                                          (unsigned long long)c->left_out);
     return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries and %llu commits are lost%s; the rest was recovered",
                    (unsigned long long)r->damage.lost_entries, (unsigned long long)r->damage.lost_commits,
                    r->damage.memory_unknown ? ", and the memory's id" : "");

@@ -227,10 +227,12 @@ static int check_segment(mf_verify *v, const mf_segment *s, const uint8_t *raw)
     case MF_TYPE_VOID: return MEMFILE_OK; /* its place was checked with the group */
     case MF_TYPE_KEYS: return MEMFILE_OK; /* checked before anything was opened */
     default:
-        return s->flags & MF_FLAG_OPTIONAL
-                   ? MEMFILE_OK
-                   : mf_fail(v->err, MEMFILE_E_NEWER, s->offset, "made by a newer version: segment of type %u at offset %llu",
-                             s->type, (unsigned long long)s->offset);
+        if (!(s->flags & MF_FLAG_OPTIONAL))
+            return mf_fail(v->err, MEMFILE_E_NEWER, s->offset, "made by a newer version: segment of type %u at offset %llu",
+                           s->type, (unsigned long long)s->offset);
+        return v->listener && v->listener->unknown && !(s->flags & MF_FLAG_DERIVED)
+                   ? v->listener->unknown(v->listener->context, s)
+                   : MEMFILE_OK;
     }
 }
 

@@ -76,6 +76,8 @@ typedef struct mf_verify_listener {
     int (*block)(void *context, const mf_segment *segment, uint64_t first_entry, uint32_t rows, bool salted);
     /* at the end: the contents that are whole and the dictionaries, the verification's own */
     int (*store)(void *context, const mf_items *contents, const mf_store *store);
+    /* a sound segment that only a newer version knows, and which cannot be computed again */
+    int (*unknown)(void *context, const mf_segment *segment);
     /* signatures of that commit are not right, or cannot be told to be; numbers rise */
     int (*unsign)(void *context, uint64_t number);
     /* for proofs: each leaf, with the entry's salt, NULL if it cannot be derived; each commit whose digest follows
