@@ -145,11 +145,12 @@ static int parse_inner(unsigned level, uint32_t count, const uint64_t *kinds, co
 static void inner_pages_are_checked(void **state)
 {
     (void)state;
-    static const uint64_t kinds[2] = {2, 2}, large[2] = {2, 256}, falling[2] = {3, 2}, keys[2] = {4, 5}, same[2] = {4, 4},
+    static const uint64_t kinds[2] = {2, 2}, large[2] = {256, 257}, falling[2] = {3, 2}, keys[2] = {4, 5}, same[2] = {4, 4},
                           down[2] = {5, 4};
     assert_int_equal(parse_inner(1, 2, kinds, keys, 0), 0);
     assert_int_equal(parse_inner(1, 1, kinds, keys, 0), 0);
     assert_int_equal(parse_inner(1, 0, kinds, keys, 0), -1);
+    assert_int_equal(parse_inner(1, 1, large, keys, 0), -1);
     assert_int_equal(parse_inner(1, 2, large, keys, 0), -1);
     assert_int_equal(parse_inner(1, 2, falling, keys, 0), -1);
     assert_int_equal(parse_inner(1, 2, kinds, same, 0), -1);
