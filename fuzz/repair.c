@@ -22,6 +22,7 @@ typedef struct repair {
     mf_stored_chain chain;            /* of the group, if anything stands in it */
     bool chained;
     size_t group_start;
+    uint64_t group_tag; /* SPEC 9.4 */
     size_t blocks[GROUP_MAX]; /* RECORDS segments of the group */
     unsigned block_count;
     mf_fold fold;
@@ -230,7 +231,8 @@ static void repair_header(repair *r, const mf_segment *s)
     if (r->what & FUZZ_REPAIR_PLACES) {
         mf_store64(p + 16, s->offset);
         mf_store64(p + 24, r->previous_commit);
-        mf_store64(p + 32, mf_parent_tag(r->stored));
+        bool binds = (s->flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) == MF_FLAG_COMMIT;
+        mf_store64(p + 32, mf_parent_tag(r->stored) ^ (binds ? r->group_tag : 0));
         mf_store32(p + 40, r->tag);
     }
     if (r->what & FUZZ_REPAIR_CHECKSUMS) {
@@ -282,6 +284,7 @@ static void repair_segment(repair *r, const mf_segment *s, size_t total)
     if (!(s->flags & MF_FLAG_COMMIT)) {
         repair_header(r, s);
         chain(r, s);
+        r->group_tag = mf_group_tag(r->group_tag, r->data + s->offset);
         if (s->type == MF_TYPE_RECORDS && r->block_count < GROUP_MAX)
             r->blocks[r->block_count++] = (size_t)s->offset;
         return;
@@ -298,6 +301,7 @@ static void repair_segment(repair *r, const mf_segment *s, size_t total)
     r->chained = false;
     r->previous_commit = s->offset;
     r->group_start = (size_t)s->offset + total;
+    r->group_tag = 0;
     r->block_count = 0;
 }
 

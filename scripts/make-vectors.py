@@ -216,6 +216,8 @@ def segment():
              "before.")):
         bad(name, "4.1", why + " Recovery leaves out what does not name its place.", three(change=change), kept=None,
             recover=2)
+    bad("group-tag", "9.4", "A commit in the middle, not SYNCED, is bound to another group than stands before it.",
+        batch(synced=False, commit={"Parent_Tag": lambda old: bytes([old[0] ^ 1]) + old[1:]}), kept=None, recover=3)
     for name, change, why in (
             ("codec-parameter", {"Codec_Parameter": u32(7)}, "Codec_Parameter with codec 0."),
             ("raw-length", {"Raw_Length": u32(3)}, "Raw_Length is not the length of the raw content."),
@@ -1334,16 +1336,27 @@ def ends():
     base = len(f.data)
     f.commit([note("y", "Not whole. " * 9)])
     single = bytes(f.data[base:])
+    group, commit_at = attempt(("Of a batch.", "Of it, too."))
+    return three(), single, group, commit_at
+
+
+def attempt(texts):
+    """The bytes of a batch behind three commits, and where its commit begins."""
     g = three()
-    g.records([note("y", "Of a batch.")])
-    g.records([note("x", "Of it, too.")])
+    base = len(g.data)
+    for name, text in zip("yx", texts):
+        g.records([note(name, text)])
     before = len(g.data)
     g.commit(synced=False)
-    return three(), single, bytes(g.data[base:]), before - base
+    return bytes(g.data[base:]), before - base
+
+
+def exchanged(group, commit_at):
+    return attempt(("of A batch.", "of IT, too."))[0][:commit_at] + group[commit_at:]
 
 
 def voids():
-    f, single, group, _ = ends()
+    f, single, group, commit_at = ends()
 
     def gone_on(debris, change=None):
         f = three()
@@ -1365,6 +1378,8 @@ def voids():
     good("torn-commit", "A commit without its trailer became a void.", gone_on(single[:-8]))
     good("sound-segments", "The void begins with segments that look sound; the commit says where its group begins.",
          gone_on(group[:-40]))
+    good("exchanged", "The void is a group and a commit that is not SYNCED, of two attempts at one place: it does not count (9.4).",
+         gone_on(exchanged(group, commit_at)))
     g = gone_on(single[:100])
     torn = bytes(g.data[len(f.data):])
     good("second", "A void that holds an earlier void's VOID and its torn commit.", gone_on(torn[:-20]))
@@ -1430,6 +1445,13 @@ def tails():
     damaged_group[70] ^= 1
     damaged("group", "A segment of the newest group, which is not SYNCED, is damaged; its commit is sound, so all was written.",
             bytes(damaged_group), recover=4)
+    other = attempt(("of A batch.", "of IT, too."))[0]
+    second = next(at for at in range(72, commit_at, 8) if other[at:at + 4] == SEGMENT_MAGIC)
+    assert len(other) == len(group) and other[:48] == group[:48] and other[second:second + 48] == group[second:second + 48]
+    damaged("exchanged", "The newest commit, which is not SYNCED, stands behind the segments of another attempt at the same "
+            "place: sound, as long, with the same links. It does not count (9.4).", exchanged(group, commit_at), recover=5)
+    damaged("half-exchanged", "The same, but its first segment is of another attempt only.",
+            group[:second] + other[second:], recover=5)
     damaged("body", "A bit of the newest commit's body was flipped.", flip(single, 120))
     damaged("header", "A bit of the newest commit's header was flipped.", flip(single, 9))
     damaged("trailer", "A bit of the newest commit's trailer was flipped.", flip(single, len(single) - 2))

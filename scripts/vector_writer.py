@@ -43,6 +43,11 @@ def u32(n): return struct.pack("<I", n)
 def u64(n): return struct.pack("<Q", n)
 
 
+def group_tag(tag, header):
+    """9.4: behind a segment with that header."""
+    return xxhash.xxh3_64_intdigest(header[56:64], seed=tag)
+
+
 def blake(person, data, size=32):
     return hashlib.blake2b(data, digest_size=size, person=person.encode()).digest()
 
@@ -429,6 +434,7 @@ class File:
         self.void_bytes = b""
         self.group = []                # B of each segment of the group
         self.group_start = None        # None: nothing stands before the commit yet
+        self.group_tag = 0             # 9.4
         self.previous = 0              # Previous_Commit
         self.clock = 1_700_000_000_000_000
         self.salt, self.salt_next, self.salt_used = salt, 0, False
@@ -447,6 +453,11 @@ class File:
 
     # 4. Segments
 
+    def parent_tag(self, flags):
+        """4.1, 9.4."""
+        bound = flags & (F_COMMIT | F_SYNCED) == F_COMMIT
+        return u64(int.from_bytes(self.stored[:8], "little") ^ (self.group_tag if bound else 0))
+
     def segment(self, type, head, content=b"", flags=0, codec=0, parameter=0, change=None, stored=None,
                 grouped=True):
         """Writes one; returns its offset. `stored`: the content as the codec stores it."""
@@ -461,7 +472,7 @@ class File:
         for name, value in (("Segment_Magic", SEGMENT_MAGIC), ("Type", u8(type)), ("Flags", u8(flags)),
                             ("Codec", u8(codec)), ("Reserved", u8(0)), ("Stored_Length", u32(len(body))),
                             ("Raw_Length", u32(len(content))), ("Offset", u64(offset)),
-                            ("Previous_Commit", u64(self.previous)), ("Parent_Tag", self.stored[:8]),
+                            ("Previous_Commit", u64(self.previous)), ("Parent_Tag", self.parent_tag(flags)),
                             ("Incarnation_Tag", self.incarnation[:4]), ("Codec_Parameter", u32(parameter)),
                             ("Body_Checksum", u64(xxh3(body)))):
             p.add(name, value)
@@ -483,6 +494,7 @@ class File:
             if self.group_start is None:
                 self.group_start = offset
             self.group.append(b)
+            self.group_tag = group_tag(self.group_tag, header)
         return offset
 
     def void(self, debris, change=None):
@@ -804,6 +816,7 @@ class File:
         self.stored = blake("memfile1.store", prefix + self.last_b)
         self.previous = at
         self.group, self.group_start, self.pending, self.void_bytes = [], None, 0, b""
+        self.group_tag = 0
         if full:
             self.last_full = at
         self.commits.append(at)
@@ -1096,7 +1109,7 @@ class SealedFile(File):
                             ("Flags", u8(flags & (F_COMMIT | F_SYNCED))), ("Codec", u8(15)), ("Reserved", u8(0)),
                             ("Stored_Length", u32(len(clear) + 24 + len(plaintext) + 16)), ("Raw_Length", u32(0)),
                             ("Offset", u64(offset)), ("Previous_Commit", u64(self.previous)),
-                            ("Parent_Tag", self.stored[:8]), ("Incarnation_Tag", self.incarnation[:4]),
+                            ("Parent_Tag", self.parent_tag(flags)), ("Incarnation_Tag", self.incarnation[:4]),
                             ("Codec_Parameter", u32(self.epoch))):
             p.add(name, value)
         header = p.bytes()
@@ -1128,6 +1141,7 @@ class SealedFile(File):
             if self.group_start is None:
                 self.group_start = offset
             self.group.append(b)
+            self.group_tag = group_tag(self.group_tag, header)
         return offset
 
 
@@ -1144,10 +1158,11 @@ def segments_of(data):
 def mended(data, segments):
     """What somebody without a key can do: the file of these segments, each with its place, links, lengths
     and checksums made right. The ciphertexts stay as they are."""
-    out, stored, previous, group = bytearray(data[:80]), blake("memfile1.store", bytes(data[:80])), 0, []
+    out, stored, previous, group, tag = bytearray(data[:80]), blake("memfile1.store", bytes(data[:80])), 0, [], 0
     for header, body in segments:
         offset = len(out)
-        header = header[:8] + u32(len(body)) + header[12:16] + u64(offset) + u64(previous) + stored[:8] + header[40:48]
+        parent = int.from_bytes(stored[:8], "little") ^ (tag if header[5] & (F_COMMIT | F_SYNCED) == F_COMMIT else 0)
+        header = header[:8] + u32(len(body)) + header[12:16] + u64(offset) + u64(previous) + u64(parent) + header[40:48]
         header += u64(xxh3(body))
         header += u64(xxh3(header))
         out += header + body + bytes(-(offset + 64 + len(body)) % 8)
@@ -1155,9 +1170,10 @@ def mended(data, segments):
         if header[5] & F_COMMIT:
             out += u32(len(out) + 8 - offset) + TRAILER_MAGIC
             prefix = blake("memfile1.store", stored + b"".join(group)) if group else stored
-            stored, previous, group = blake("memfile1.store", prefix + b), offset, []
+            stored, previous, group, tag = blake("memfile1.store", prefix + b), offset, [], 0
         else:
             group.append(b)
+            tag = group_tag(tag, header)
     return bytes(out)
 
 

@@ -813,6 +813,9 @@ void work_go_on(work *w, disk *d, model *m, uint64_t seed, bool exists, uint64_t
             compact(w, NULL, NULL);
         put(w, 50, false);
         break;
+    case 4: /* as long as others in its place, which a crash took away */
+        put(w, 33000, true);
+        break;
     default:
         put_some(w, 1, 1500);
     }

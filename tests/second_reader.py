@@ -895,6 +895,15 @@ def read_salt_tree(cur):
 
 # --- Segment (4) ---------------------------------------------------------------------------
 
+def group_tag(tag, data, offset):
+    """Behind the segment at offset, of the tag before it (9.4)."""
+    return xxhash.xxh3_64_intdigest(bytes(data[offset + 56:offset + 64]), seed=tag)
+
+
+def bound_to(parent_tag, tag):
+    return (int.from_bytes(parent_tag, "little") ^ tag).to_bytes(8, "little")
+
+
 class Segment:
     """A sound segment header, and where its segment ends."""
     __slots__ = ("offset", "type", "flags", "codec", "reserved", "stored_length", "raw_length",
@@ -1369,11 +1378,14 @@ class Outside:
             if commit.group_start > start:
                 void = file.view[start:commit.group_start]
                 prefix = struct.pack("<Q", len(void)) + blake(b"memfile1.bytes", void)
-            at, blocks = commit.group_start, []
+            at, blocks, tag = commit.group_start, [], 0
             while at <= commit.offset:
                 segment = commit.segment if at == commit.offset else file.segment_at(at, commit.offset)
-                if segment.previous_commit != previous or segment.parent_tag != stored[:8]:
+                bound = segment.flags & (F_COMMIT | F_SYNCED) == F_COMMIT
+                if segment.previous_commit != previous or \
+                        bound_to(segment.parent_tag, tag if bound else 0) != stored[:8]:
                     raise Damaged("Previous_Commit or Parent_Tag", at)
+                tag = group_tag(tag, file.data, at)
                 self.place(segment, commit, start)
                 blocks.append(bytes(file.view[at:at + 64]) + blake(b"memfile1.bytes", file.body(segment)))
                 self.segments += 1
@@ -1667,12 +1679,16 @@ class Memfile:
         if not segment.flags & F_SYNCED:
             if commit.offset - commit.group_start > MAX_UNSYNCED:
                 return None
-            at = commit.group_start
+            at, tag, parents = commit.group_start, 0, set()
             while at < commit.offset:
                 inner = self.sound_at(at, commit.offset)
-                if inner is None or inner.previous_commit != segment.previous_commit:
+                if inner is None or inner.previous_commit != segment.previous_commit or inner.is_commit():
                     return None
+                parents.add(inner.parent_tag)
+                tag = group_tag(tag, self.data, at)
                 at = inner.end
+            if parents and parents != {bound_to(segment.parent_tag, tag)}:
+                return None
         return commit
 
     def find_newest(self):
@@ -2392,10 +2408,11 @@ class Verifier:
         if commit.group_start > start:
             void = file.view[start:commit.group_start]
             chain.update(struct.pack("<Q", len(void)) + blake(b"memfile1.bytes", void))
-        alone = True
+        alone, tag = True, 0
         for segment in segments:
             alone = False
             self.check_chain(segment)
+            tag = group_tag(tag, file.data, segment.offset)
             self.check_seal(segment)
             chain.update(self.stored_bytes(segment))
             if segment.type == KEYS:
@@ -2415,7 +2432,7 @@ class Verifier:
                 self.dictionary(segment)
             elif segment.type == HISTORY:
                 self.history(segment, commit)
-        self.check_chain(commit.segment)
+        self.check_chain(commit.segment, 0 if commit.segment.flags & F_SYNCED else tag)
         self.check_seal(commit.segment)
         file.parts(commit.segment)
         require(not commit.segment.flags & (F_OPTIONAL | F_DERIVED), "COMMIT that is OPTIONAL or DERIVED")
@@ -2473,12 +2490,12 @@ class Verifier:
         digest = self.log.add(commit, commit.entry_count, self.leaves)
         require(digest == commit.history_digest, "History_Digest")
 
-    def check_chain(self, segment):
-        """Previous_Commit and Parent_Tag (4.1)."""
+    def check_chain(self, segment, tag=0):
+        """Previous_Commit and Parent_Tag (4.1); `tag`: of the group that a commit is bound to (9.4)."""
         expected = self.previous.offset if self.previous else 0
         if segment.previous_commit != expected:
             raise Damaged("Previous_Commit", segment.offset)
-        if segment.parent_tag != self.stored[:8]:
+        if bound_to(segment.parent_tag, tag) != self.stored[:8]:
             raise Damaged("Parent_Tag", segment.offset)
 
     def stored_bytes(self, segment):

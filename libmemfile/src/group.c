@@ -30,6 +30,7 @@ void mf_group_begin(mf_group *g, uint64_t start, uint64_t previous_commit, const
     memcpy(g->previous_digest, previous_digest, 32);
     g->begun = g->flushed = g->has_void = false;
     g->segments = 0;
+    g->tag = 0;
     g->unsynced = 0;
     mf_buffer_clear(&g->out);
 }
@@ -71,6 +72,7 @@ int mf_group_append(mf_group *g, mf_built *built, uint64_t *offset, memfile_erro
     begin_chain(g);
     mf_segment_place(built, at, g->previous_commit, g->parent_tag, g->store->tag);
     mf_chain_segment(&g->chain, built->bytes.data, built->body_digest);
+    g->tag = mf_group_tag(g->tag, built->bytes.data);
     mf_put_bytes(&g->out, built->bytes.data, built->bytes.length);
     if (g->out.failed)
         return mf_fail_memory(err);
@@ -131,7 +133,8 @@ int mf_group_commit(mf_group *g, mf_built *commit, uint8_t stored_digest[32], me
     if (rc != MEMFILE_OK)
         return rc;
     commit->group_length = g->begun ? g->next - g->first_segment : 0;
-    mf_segment_place(commit, g->next, g->previous_commit, g->parent_tag, g->store->tag);
+    mf_segment_place(commit, g->next, g->previous_commit,
+                     commit->segment.flags & MF_FLAG_SYNCED ? g->parent_tag : g->parent_tag ^ g->tag, g->store->tag);
     mf_chain_begin(&chain, prefix);
     mf_chain_segment(&chain, commit->bytes.data, commit->body_digest);
     mf_chain_end(&chain, stored_digest);

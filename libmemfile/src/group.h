@@ -11,6 +11,7 @@ typedef struct mf_group {
     uint64_t first_segment;  /* where the first segment of the group starts */
     uint64_t next;           /* where the next one will */
     uint64_t previous_commit, parent_tag;
+    uint64_t tag;            /* of the segments so far, SPEC 9.4 */
     uint8_t previous_digest[32]; /* S of the previous commit */
     mf_stored_chain chain;
     bool begun;              /* something stands before the commit */

@@ -249,6 +249,11 @@ int mf_segment_content(const mf_segment *s, mf_slice stored, mf_compressor *comp
                          stored.length, out, s->raw_length, s->offset, err);
 }
 
+uint64_t mf_group_tag(uint64_t tag, const uint8_t *header)
+{
+    return mf_checksum_seeded(header + 56, 8, tag);
+}
+
 /* ---- writing */
 
 void mf_trailer_encode(uint8_t out[MF_TRAILER_LENGTH], uint64_t total)

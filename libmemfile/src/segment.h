@@ -98,6 +98,9 @@ void mf_chain_void(mf_stored_chain *chain, uint64_t length, const uint8_t digest
 void mf_chain_segment(mf_stored_chain *chain, const uint8_t header[MF_SEGMENT_HEADER_LENGTH],
                       const uint8_t body_digest[32]);
 void mf_chain_end(mf_stored_chain *chain, uint8_t out[32]);
+/* SPEC 9.4: binds a commit to the segments of its group, in their order; 0 before the first one. */
+uint64_t mf_group_tag(uint64_t tag, const uint8_t *header);
+
 static inline uint64_t mf_parent_tag(const uint8_t stored_digest[32])
 {
     return mf_load64(stored_digest);

@@ -46,22 +46,30 @@ static int sound_segment(mf_store *st, uint64_t offset, uint64_t size, mf_segmen
     return rc == MEMFILE_OK ? mf_segment_check(segment, *raw, err) : rc;
 }
 
-/* The segments of a group before its commit. */
+/* The segments of a group before its commit, and that they are those that it was written with. */
 static int group_is_sound(mf_store *st, const mf_segment *commit, uint64_t group_length, memfile_error *err)
 {
     mf_buffer scratch;
     mf_segment s;
     const uint8_t *raw;
+    uint64_t tag = 0, parent = 0, start = commit->offset - group_length;
     int rc = MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
-    for (uint64_t at = commit->offset - group_length; at < commit->offset && rc == MEMFILE_OK;
-         at += mf_segment_total(&s)) {
+    for (uint64_t at = start; at < commit->offset && rc == MEMFILE_OK; at += mf_segment_total(&s)) {
         rc = sound_segment(st, at, commit->offset, &s, &scratch, &raw, err);
-        if (rc == MEMFILE_OK && (s.previous_commit != commit->previous_commit || (s.flags & MF_FLAG_COMMIT)))
+        if (rc != MEMFILE_OK)
+            break;
+        parent = at == start ? s.parent_tag : parent;
+        tag = mf_group_tag(tag, raw);
+        if (s.previous_commit != commit->previous_commit || s.parent_tag != parent || (s.flags & MF_FLAG_COMMIT))
             rc = mf_fail(err, MEMFILE_E_DAMAGED, at, "the segment at offset %llu is of another group",
                          (unsigned long long)at);
     }
     mf_buffer_free(&scratch);
+    if (rc == MEMFILE_OK && commit->parent_tag != (parent ^ tag))
+        rc = mf_fail(err, MEMFILE_E_DAMAGED, commit->offset,
+                     "the commit at offset %llu was written behind other segments than stand before it",
+                     (unsigned long long)commit->offset);
     return rc;
 }
 

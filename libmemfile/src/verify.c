@@ -337,6 +337,34 @@ static bool belongs(group_at_hand *h, const mf_segment *s)
     return s->previous_commit == h->walked->previous_commit && s->parent_tag == h->tag;
 }
 
+/* What the Parent_Tag of the commit would be without its group (SPEC 9.4). *known: false if a header of the group is
+ * damaged, and nobody can tell. */
+static int ungrouped_tag(mf_verify *v, const mf_walk_group *g, const mf_segment *commit, uint64_t *parent, bool *known)
+{
+    uint64_t tag = 0;
+    *known = true;
+    if (commit->flags & MF_FLAG_SYNCED)
+        return MEMFILE_OK;
+    *known = g->commit_offset - g->first_segment <= MF_SMALL_GROUP_MAX;
+    for (uint64_t at = g->first_segment; at < g->commit_offset && *known;) {
+        const uint8_t *raw;
+        mf_segment s;
+        memfile_error why;
+        int rc = mf_walk_bytes(&v->walk, at, MF_SEGMENT_HEADER_LENGTH, &raw, &why);
+        if (rc == MEMFILE_OK)
+            rc = mf_segment_decode(&s, raw, at, v->store.tag, &why);
+        if (rc != MEMFILE_OK && !mf_verify_about_file(rc)) {
+            *v->err = why;
+            return rc;
+        }
+        *known = rc == MEMFILE_OK && mf_segment_total(&s) <= g->commit_offset - at;
+        tag = *known ? mf_group_tag(tag, raw) : tag;
+        at += *known ? mf_segment_total(&s) : 0;
+    }
+    *parent = commit->parent_tag ^ tag;
+    return MEMFILE_OK;
+}
+
 static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
 {
     const uint8_t *raw;
@@ -377,7 +405,10 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
                          "the commit at offset %llu says another length of its group outside the seal than inside",
                          (unsigned long long)g->commit_offset);
     }
-    if (rc == MEMFILE_OK && !belongs(h, &h->segment))
+    bool bound = true;
+    if (rc == MEMFILE_OK)
+        rc = ungrouped_tag(v, g, &h->segment, &h->segment.parent_tag, &bound);
+    if (rc == MEMFILE_OK && (bound ? !belongs(h, &h->segment) : h->segment.previous_commit != g->previous_commit))
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu does not belong behind what stands before it",
                      (unsigned long long)g->commit_offset);

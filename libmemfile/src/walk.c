@@ -141,6 +141,30 @@ static bool is_commit_of(const mf_walk *w, const mf_walk_group *g, const mf_segm
            s->previous_commit == g->previous_commit && s->offset - length == g->first_segment;
 }
 
+/* Does it count, as a commit that is not SYNCED (SPEC 9.4)? What does not may stand in a void. */
+static int is_whole(mf_walk *w, const mf_walk_group *g, const mf_segment *commit, bool *yes, memfile_error *err)
+{
+    mf_segment s;
+    const uint8_t *raw;
+    memfile_error why;
+    uint64_t tag = 0, parent = commit->parent_tag;
+    *yes = commit->offset - g->first_segment <= MF_SMALL_GROUP_MAX;
+    for (uint64_t at = g->first_segment; at < commit->offset && *yes; at += mf_segment_total(&s)) {
+        int rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        *yes = mf_segment_decode(&s, raw, at, w->store->tag, &why) == MEMFILE_OK && mf_segment_total(&s) <= commit->offset - at;
+        rc = *yes ? mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err) : MEMFILE_OK;
+        if (rc != MEMFILE_OK)
+            return rc;
+        parent = at == g->first_segment && *yes ? s.parent_tag : parent;
+        *yes = *yes && mf_segment_check(&s, raw, &why) == MEMFILE_OK && s.parent_tag == parent;
+        tag = *yes ? mf_group_tag(tag, raw) : tag;
+    }
+    *yes = *yes && commit->parent_tag == (parent ^ tag);
+    return MEMFILE_OK;
+}
+
 /* One pass over a group. thorough: bodies are checked, and where something is
  * unsound a void is looked for; else only headers are read. */
 static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
@@ -178,6 +202,13 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
             sound = mf_segment_check(&s, raw, &why);
             if (sound == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) && !is_commit_of(w, g, &s, raw))
                 sound = MEMFILE_E_DAMAGED; /* SPEC 2.5: a commit that disagrees may stand in a void */
+            if (sound == MEMFILE_OK && (s.flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) == MF_FLAG_COMMIT && !looked) {
+                bool whole;
+                rc = is_whole(w, g, &s, &whole, err);
+                if (rc != MEMFILE_OK)
+                    return rc;
+                sound = whole ? MEMFILE_OK : MEMFILE_E_DAMAGED; /* so may one that does not count */
+            }
         }
         if (sound != MEMFILE_OK && thorough && !looked) {
             uint64_t place;
@@ -229,26 +260,6 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
     return MEMFILE_OK;
 }
 
-/* Are all segments before the commit sound? Without SYNCED it does not count else (SPEC 9.4), and may stand in a void. */
-static int is_whole(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
-{
-    mf_segment s;
-    const uint8_t *raw;
-    memfile_error why;
-    *yes = true;
-    for (uint64_t at = g->first_segment; at < g->commit_offset && *yes; at += mf_segment_total(&s)) {
-        int rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
-        if (rc != MEMFILE_OK)
-            return rc;
-        *yes = mf_segment_decode(&s, raw, at, w->store->tag, &why) == MEMFILE_OK;
-        rc = *yes ? mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err) : MEMFILE_OK;
-        if (rc != MEMFILE_OK)
-            return rc;
-        *yes = *yes && mf_segment_check(&s, raw, &why) == MEMFILE_OK;
-    }
-    return MEMFILE_OK;
-}
-
 /* Does the commit agree that its group begins where it was found to begin? */
 static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *err)
 {
@@ -261,7 +272,7 @@ static int agrees(mf_walk *w, const mf_walk_group *g, bool *yes, memfile_error *
     if (rc == MEMFILE_OK && mf_segment_check(&g->commit, raw, &why) == MEMFILE_OK)
         *yes = is_commit_of(w, g, &g->commit, raw);
     if (rc == MEMFILE_OK && *yes && !(g->commit.flags & MF_FLAG_SYNCED))
-        rc = is_whole(w, g, yes, err);
+        rc = is_whole(w, g, &g->commit, yes, err);
     /* A whole commit whose group lost a sector did not count: then what follows names
      * the commit before it, as its VOID does. */
     if (rc == MEMFILE_OK && *yes && w->end - g->end >= MF_SEGMENT_HEADER_LENGTH) {
