@@ -375,6 +375,12 @@ def block_vectors():
     f.commit([note(f"n{i:04}", "") for i in range(4096)])
     vector("good-block-4096-rows", "6.2", "As many rows as a block may have.", f)
 
+    def large(rows):
+        return batch([note(f"b{i}", "", tags=["n" * 255] * 256) for i in range(rows)])
+    good("cores-2-mib", "A block of a few kilobytes whose 31 cores take nearly 2 MiB.", large(31), "6.2")
+    vector("bad-block-cores", "6.2", "The cores of 32 rows take more than 2,097,152 bytes, and the block a few kilobytes. The rows can "
+           "be read.", large(32), read="sound", recover=2)
+
     def bad(name, why, change, spec="6.2", entries=None, kept="a z", **more):
         f = batch(entries or [rich()], change, **more)
         vector("bad-block-" + name, spec, why, f, kept=kept)
@@ -1151,6 +1157,7 @@ def dictionaries():
         data=flip(flip(f.data, one), two + 1))
     bad("unknown", "Codec 2 with a dictionary that the file does not have.", build(parameter=12345), "a z")
     bad("id", "Dictionary_Id is not that of the content.", wrong_dictionary(stored, text), "a z")
+    bad("empty", "A dictionary without content, and a frame that needs none.", empty_dictionary(text), "a z")
     bad("copies-differ", "Copy 1 has another content.", build(second=RAW_DICTIONARY[:-1] + b"!"))
     bad("one-copy", "The footer names the same place for both copies, and there is one.", one_copy(stored, text))
     bad("copy-2", "A copy number of 2.", build(copies=(0, 2)))
@@ -1164,6 +1171,17 @@ def wrong_dictionary(stored, text):
     f.commit([note("a", "The first.")])
     f.dictionary(RAW_DICTIONARY, number=77)
     f.records([note("b", text)], codec=2, parameter=77, stored=stored)
+    f.commit()
+    f.commit([note("z", "The last.")])
+    return f
+
+
+def empty_dictionary(text):
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    number = f.dictionary(b"")
+    f.records([note("b", text)], codec=2, parameter=number, stored=frame(text.encode()))
     f.commit()
     f.commit([note("z", "The last.")])
     return f

@@ -54,6 +54,7 @@ import ed25519  # noqa: E402
 # Limits (4.1, 6.2, 7, 10, 14.2, 19)
 MAX_BODY = 1 << 20
 MAX_CORE = 262_144
+MAX_CORES = 2_097_152
 MAX_ROWS = 4096
 MAX_NAMES = 65_535
 MAX_SUM = 1 << 20
@@ -771,9 +772,13 @@ class Block:
         return self.count
 
     def __iter__(self):
+        cores = 0
         for row in range(self.count):
             erased = self.columns[M_ERASED].get(row)
-            yield self.entry(row) if erased is None else Entry({}, erased=erased)
+            entry = self.entry(row) if erased is None else Entry({}, erased=erased)
+            cores += len(entry.core or b"")
+            require(cores <= MAX_CORES, "cores above 2 MiB together")
+            yield entry
 
     def entry(self, row):
         """A row's fields and core (7.1, 7.6)."""
@@ -1997,6 +2002,7 @@ class Memfile:
             number, copy = cur.varint(), cur.u8()
             require(cur.left() == 0, "head is too long")
             require(copy in (0, 1), "copy number")
+            require(content, "a dictionary without content")
             require(number == (xxh3(content) & 0xFFFFFFFF or 1), "Dictionary_Id")
             return number, copy, content
         return self.read(segment, "DICTIONARY", read)
