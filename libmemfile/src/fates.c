@@ -14,9 +14,15 @@ int mf_fates_row_of(const mf_fates *f, uint64_t entry, mf_object **o, uint32_t *
         else
             high = middle;
     }
-    if (low == 0)
-        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "entry %llu is in no block", (unsigned long long)entry);
-    int rc = mf_store_block(f->store, blocks[low - 1].value * 8, o, err);
+    int rc = low > 0 ? mf_store_block(f->store, blocks[low - 1].value * 8, o, err) : MEMFILE_E_NOT_FOUND;
+    if (rc == MEMFILE_OK && entry - (*o)->first_entry >= (*o)->block.rows) { /* an older run's item names it */
+        mf_store_release(f->store, *o);
+        *o = NULL;
+        rc = MEMFILE_E_NOT_FOUND;
+    }
+    if (rc == MEMFILE_E_NOT_FOUND)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index names entry %llu, which is in no block",
+                       (unsigned long long)entry);
     if (rc == MEMFILE_OK)
         *row = (uint32_t)(entry - (*o)->first_entry);
     return rc;
