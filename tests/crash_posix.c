@@ -21,6 +21,35 @@
 
 #define FIRST 1000 /* descriptor 0 of the disk */
 
+/* Secrets in guarded pages, with nine system calls each, would take a quarter of the simulation's time: the linker
+ * leads the library's calls here. */
+void *__wrap_sodium_malloc(size_t size);
+void __wrap_sodium_free(void *memory);
+int __wrap_sodium_mprotect_readonly(void *memory);
+int __wrap_sodium_mprotect_readwrite(void *memory);
+
+void *__wrap_sodium_malloc(size_t size)
+{
+    return malloc(size);
+}
+
+void __wrap_sodium_free(void *memory)
+{
+    free(memory);
+}
+
+int __wrap_sodium_mprotect_readonly(void *memory)
+{
+    (void)memory;
+    return 0;
+}
+
+int __wrap_sodium_mprotect_readwrite(void *memory)
+{
+    (void)memory;
+    return 0;
+}
+
 static int fails(int error)
 {
     errno = error;

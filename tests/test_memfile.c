@@ -944,8 +944,8 @@ static int compare_hashed(const void *a, const void *b)
     return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-/* Two ids whose items (SPEC 10.1) have the same key in a file of that tag. */
-static void find_alike(uint32_t tag, char first[16], char second[16])
+/* Two ids or tags whose items (SPEC 10.1) have the same key in a file of that tag, the lowest such key. */
+static void find_alike(bool ids, uint32_t tag, char first[16], char second[16])
 {
     enum { TRIED = 1000000 };
     hashed *all = (hashed *)malloc(TRIED * sizeof *all);
@@ -953,7 +953,9 @@ static void find_alike(uint32_t tag, char first[16], char second[16])
         char text[16];
         uint8_t binary[16];
         size_t n = (size_t)snprintf(text, sizeof text, "id-%u", i);
-        all[i] = (hashed){mf_item_hash_id(mf_id_from_text(text, n, binary), tag), i};
+        all[i].hash = ids ? mf_item_hash_id(mf_id_from_text(text, n, binary), tag)
+                          : mf_item_hash(MF_HASH_TAG, mf_slice_of(text, n), tag);
+        all[i].id = i;
     }
     qsort(all, TRIED, sizeof *all, compare_hashed);
     size_t at = 1; /* 116 pairs are to be expected of 32 bits */
@@ -974,7 +976,7 @@ static void a_look_up_passes_over_as_many_collisions_as_the_caller_allows(void *
     size_t length;
     memfile *mf = create_file(path);
     uint8_t *bytes = read_file(path, &length);
-    find_alike(mf_load32(bytes + 32), wanted, other);
+    find_alike(true, mf_load32(bytes + 32), wanted, other);
     free(bytes);
     put_text(mf, wanted, "found");
     commit_ok(mf);
@@ -1020,6 +1022,128 @@ static void a_look_up_passes_over_as_many_collisions_as_the_caller_allows(void *
     }
 }
 
+/* Two tags of one entry with the same hash are one item; both are found, and neither in place of the other. */
+static void two_tags_whose_hashes_are_alike_are_both_found(void **state)
+{
+    (void)state;
+    const char *path = temp_path("tags");
+    char tags[2][16], json[128];
+    size_t length;
+    memfile *mf = create_file(path);
+    uint8_t *bytes = read_file(path, &length);
+    find_alike(false, mf_load32(bytes + 32), tags[0], tags[1]);
+    free(bytes);
+    snprintf(json, sizeof json, "{\"id\":\"both\",\"text\":\"\",\"tags\":[\"%s\",\"other\",\"%s\"]}", tags[0], tags[1]);
+    assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+    for (int i = 0; i < 2; i++) {
+        snprintf(json, sizeof json, "{\"id\":\"only %d\",\"text\":\"\",\"tags\":[\"%s\"]}", i, tags[i]);
+        assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+    }
+    commit_ok(mf);
+    for (int indexed = 0; indexed < 2; indexed++) {
+        for (int i = 0; indexed && i < 64; i++) {
+            put_text(mf, NULL, "more");
+            commit_ok(mf);
+        }
+        for (int i = 0; i < 2; i++) {
+            memfile_filter f = MEMFILE_FILTER_INIT;
+            memfile_cursor *c;
+            const memfile_entry *e;
+            f.tag = tags[i];
+            assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+            assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_OK);
+            assert_int_equal(memfile_entry_number(e), 0);
+            assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_OK);
+            assert_int_equal(memfile_entry_number(e), 1 + i);
+            assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_DONE);
+            memfile_cursor_close(c);
+        }
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    }
+    memfile_close(mf);
+}
+
+/* Entries of the batch, and their former versions in the file, in the first half of the batch and in the second. */
+static void a_batch_of_more_items_than_memory_takes_is_one_commit(void **state)
+{
+    (void)state;
+    enum { TAGS = 250, ENTRIES = 5200 }; /* twice 600,000 items and some */
+    const char *path = temp_path("spill");
+    memfile_draft *d;
+    memfile_info info;
+    memfile_verify_result r;
+    char text[32];
+    memfile *mf = create_file(path);
+    put_text(mf, "m1", "before");
+    commit_ok(mf);
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    for (int i = 0; i < ENTRIES; i++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "m%d", i % 4000);
+        memfile_draft_clear(d);
+        memfile_draft_set(d, MEMFILE_ID, text, n);
+        n = (size_t)snprintf(text, sizeof text, "version %d", i);
+        memfile_draft_set(d, MEMFILE_TEXT, text, n);
+        for (int k = 0; k < TAGS; k++) {
+            n = (size_t)snprintf(text, sizeof text, "%d.%d", k, i % 3);
+            assert_int_equal(memfile_draft_add_tag(d, text, n), MEMFILE_OK);
+        }
+        assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+    }
+    memfile_draft_free(d);
+    commit_ok(mf);
+    for (int reopened = 0; reopened < 2; reopened++) {
+        assert_text(mf, "m1", "version 4001");
+        assert_text(mf, "m1199", "version 5199");
+        assert_text(mf, "m1200", "version 1200");
+        assert_text(mf, "m3999", "version 3999");
+        memfile_get_info(mf, &info, sizeof info);
+        assert_int_equal(info.entries, ENTRIES + 1);
+        assert_int_equal(info.superseded, 1201);
+        memfile_filter f = MEMFILE_FILTER_INIT;
+        memfile_cursor *c;
+        const memfile_entry *e;
+        int found = 0, rc;
+        f.tag = "249.2";
+        f.all = 1;
+        assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+        while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK)
+            found += (memfile_entry_number(e) - 1) % 3 == 2;
+        assert_int_equal(rc, MEMFILE_DONE);
+        memfile_cursor_close(c);
+        assert_int_equal(found, ENTRIES / 3);
+        memfile_close(mf);
+        mf = open_file(path, MEMFILE_READ);
+    }
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+    assert_int_equal(r.commits, 3);
+}
+
+static void nothing_is_committed_while_a_content_is_being_put_or_after_a_batch_failed(void **state)
+{
+    (void)state;
+    const char *path = temp_path("begun");
+    memfile_commit_result r = {.number = 9};
+    memfile_draft *d;
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "first");
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK);
+    assert_int_equal(memfile_put_write(mf, "some", 4), MEMFILE_OK);
+    assert_int_equal(memfile_commit(mf, &r), MEMFILE_E_MISUSE);
+    assert_int_equal(r.number, 0);
+    assert_int_equal(memfile_put_write(mf, "\xff", 1), MEMFILE_E_INVALID); /* no text: the whole batch failed */
+    assert_int_equal(memfile_commit(mf, &r), MEMFILE_E_MISUSE);
+    memfile_rollback(mf);
+    assert_int_equal(memfile_commit(mf, &r), MEMFILE_DONE); /* nothing is there to commit */
+    memfile_draft_clear(d);
+    assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK); /* the lock is held, no entry is put */
+    memfile_rollback(mf);
+    memfile_draft_free(d);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1050,6 +1174,9 @@ int main(void)
         cmocka_unit_test(a_memfile_in_memory_opens_too),
         cmocka_unit_test(a_damaged_file_over_the_limit_is_not_read_through),
         cmocka_unit_test(a_look_up_passes_over_as_many_collisions_as_the_caller_allows),
+        cmocka_unit_test(two_tags_whose_hashes_are_alike_are_both_found),
+        cmocka_unit_test(a_batch_of_more_items_than_memory_takes_is_one_commit),
+        cmocka_unit_test(nothing_is_committed_while_a_content_is_being_put_or_after_a_batch_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

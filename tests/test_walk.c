@@ -404,6 +404,54 @@ static void folded_commits_are_given_in_order_with_their_salts(void **state)
     free(bytes);
 }
 
+/* SPEC 13.3: a segment without rows goes on with the salts of the row before it */
+static void salts_of_no_commit_are_damage(void **state)
+{
+    (void)state;
+    const char *path = temp_path("orphan");
+    mf_salt_node node = {16, 7, {1}};
+    mf_history h = {1, 1, 0, 1, NULL, &node};
+    mf_history_row *row;
+    mf_history_cursor c;
+    mf_buffer head;
+    mf_built built;
+    mf_store st;
+    mf_io *io;
+    memfile_error e;
+    uint64_t number;
+    size_t length;
+    memfile_close(create_file(path));
+    uint8_t *bytes = read_file(path, &length);
+    mf_built_init(&built, &mf_mem_default, NULL);
+    mf_buffer_init(&head, &mf_mem_default);
+    mf_history_encode(&head, &h);
+    assert_int_equal(mf_segment_build(&built, MF_TYPE_HISTORY, 0, mf_slice_of(head.data, head.length), mf_slice_of(NULL, 0),
+                                      NULL, 0, NULL, &e), MEMFILE_OK);
+    mf_segment_place(&built, length, MF_HEADER_LENGTH, 0, mf_load32(bytes + 32));
+    bytes = (uint8_t *)realloc(bytes, length + built.bytes.length);
+    memcpy(bytes + length, built.bytes.data, built.bytes.length);
+    assert_int_equal(mf_io_memory_open(&mf_mem_default, bytes, length + built.bytes.length, &io, &e), MEMFILE_OK);
+    assert_int_equal(mf_store_begin(&st, io, &mf_mem_default, 0, NULL, &e), MEMFILE_OK);
+    st.readable_end = length + built.bytes.length;
+    for (int passes = 0; passes < 2; passes++) {
+        mf_history_cursor_init(&c, &st);
+        c.passes_orphans = passes;
+        assert_int_equal(mf_history_cursor_add(&c, length), MEMFILE_OK);
+        assert_int_equal(mf_history_cursor_next(&c, &row, &number, &e), passes ? MEMFILE_DONE : MEMFILE_E_DAMAGED);
+        assert_null(row);
+        if (!passes) {
+            assert_int_equal(e.offset, length);
+            if (!strstr(e.message, "of no commit"))
+                fail_msg("%s", e.message);
+        }
+        mf_history_cursor_free(&c);
+    }
+    mf_store_close(&st);
+    mf_buffer_free(&head);
+    mf_built_free(&built);
+    free(bytes);
+}
+
 /* SPEC 13.3: of a tree whose nodes were cut out, what stands below those that are left */
 static void salts_of_a_tree_with_holes_are_those_below_its_nodes(void **state)
 {
@@ -449,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_rebuilt_state_leads_to_every_sound_entry),
         cmocka_unit_test(nothing_can_be_rebuilt_of_nothing),
         cmocka_unit_test(folded_commits_are_given_in_order_with_their_salts),
+        cmocka_unit_test(salts_of_no_commit_are_damage),
         cmocka_unit_test(salts_of_a_tree_with_holes_are_those_below_its_nodes),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

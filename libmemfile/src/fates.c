@@ -73,70 +73,56 @@ static int fates_inside(const mf_fates *f, unsigned kind, uint8_t *resolved, mem
     return MEMFILE_OK;
 }
 
+/* The newest entry of an older run that this one supersedes: its candidates, of the same hash, from the newest down. */
+static int fate_in_run(const mf_fates *f, unsigned kind, const mf_run *run, mf_pair pair, uint8_t *resolved,
+                       memfile_error *err)
+{
+    mf_item target = {(uint8_t)kind, pair.key, UINT64_MAX}, found;
+    while (!*resolved) {
+        bool same;
+        int rc = mf_store_floor(f->store, run, &target, &found, err);
+        if (rc == MEMFILE_DONE || (rc == MEMFILE_OK && (found.kind != kind || found.key != pair.key)))
+            return MEMFILE_OK;
+        if (rc == MEMFILE_OK)
+            rc = confirm_pair(f, kind, found.value, pair.value, &same, err);
+        if (rc == MEMFILE_OK && same)
+            rc = add_fate(f, found.value, pair.value, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        *resolved = same;
+        if (found.value == 0)
+            break;
+        target.value = found.value - 1;
+    }
+    return MEMFILE_OK;
+}
+
 /* Against one older run: either look each up, or go through both. */
 static int fates_in_run(const mf_fates *f, unsigned kind, const mf_run *run, uint8_t *resolved, memfile_error *err)
 {
     const mf_pair *pairs = f->items->kind[kind].pairs;
-    size_t count = f->items->kind[kind].count;
-    bool together = count > run->entry_count / 16;
+    size_t count = f->items->kind[kind].count, i = 0;
     mf_run_iterator it;
     mf_item from = {(uint8_t)kind, 0, 0}, item = {0};
     int rc = MEMFILE_OK;
     if (count == 0 || run->type != MF_RUN_ITEMS || run->root_length == 0)
         return MEMFILE_OK;
-    if (!together) {
-        for (size_t i = 0; i < count && rc == MEMFILE_OK; i++) {
-            mf_item target = {(uint8_t)kind, pairs[i].key, UINT64_MAX};
-            while (!resolved[i] && (rc = mf_store_floor(f->store, run, &target, &item, err)) == MEMFILE_OK &&
-                   item.kind == kind && item.key == pairs[i].key) {
-                bool same;
-                rc = confirm_pair(f, kind, item.value, pairs[i].value, &same, err);
-                if (rc == MEMFILE_OK && same)
-                    rc = add_fate(f, item.value, pairs[i].value, err);
-                if (rc != MEMFILE_OK)
-                    return rc;
-                resolved[i] = same;
-                if (item.value == 0)
-                    break;
-                target.value = item.value - 1;
-            }
-            if (rc == MEMFILE_DONE)
-                rc = MEMFILE_OK;
-        }
+    if (count <= run->entry_count / 16) {
+        for (; i < count && rc == MEMFILE_OK; i++)
+            rc = fate_in_run(f, kind, run, pairs[i], &resolved[i], err);
         return rc;
     }
     rc = mf_run_seek(&it, f->store, run, &from, err);
     if (rc == MEMFILE_OK)
         rc = mf_run_next(&it, &item, err);
-    for (size_t i = 0; rc == MEMFILE_OK && item.kind == kind && i < count;) {
+    while (rc == MEMFILE_OK && item.kind == kind && i < count) {
         if (item.key < pairs[i].key) {
             rc = mf_run_next(&it, &item, err);
             continue;
         }
-        if (item.key > pairs[i].key) {
-            i++;
-            continue;
-        }
-        /* Same hash: the run's candidates from the newest down, for each of ours. */
-        uint64_t key = item.key;
-        for (; i < count && pairs[i].key == key && rc == MEMFILE_OK; i++) {
-            mf_item target = {(uint8_t)kind, key, UINT64_MAX}, found;
-            while (!resolved[i] && (rc = mf_store_floor(f->store, run, &target, &found, err)) == MEMFILE_OK &&
-                   found.kind == kind && found.key == key) {
-                bool same;
-                rc = confirm_pair(f, kind, found.value, pairs[i].value, &same, err);
-                if (rc == MEMFILE_OK && same)
-                    rc = add_fate(f, found.value, pairs[i].value, err);
-                if (rc != MEMFILE_OK)
-                    break;
-                resolved[i] = same;
-                if (found.value == 0)
-                    break;
-                target.value = found.value - 1;
-            }
-            if (rc == MEMFILE_DONE)
-                rc = MEMFILE_OK;
-        }
+        if (item.key == pairs[i].key)
+            rc = fate_in_run(f, kind, run, pairs[i], &resolved[i], err);
+        i++;
     }
     mf_run_iterator_close(&it);
     return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
