@@ -268,6 +268,11 @@ def codec():
         vector("bad-zstd-" + name, "4.3", why, f, kept=kept)
 
     bad("no-size", "The frame does not state its content size.", frame(raw, size=False, window=0x50))
+    short = (LONG * 5)[:1025].encode()
+    f = batch([note("b", short.decode())], records=dict(codec=1, stored=b"\x28\xb5\x2f\xfd\x40\x00" + u16(1025 - 256)
+                                                        + (1025 << 3 | 1).to_bytes(3, "little") + short))
+    vector("bad-zstd-window-short", "4.3", "The frame states a window of 1 KiB for 1,025 bytes: what lies further back than its "
+           "window, one decoder takes from there and another from elsewhere.", f, kept="a z")
     for name, byte, why in (("9-mib", 0x69, "9 MiB"), ("2-tib", 0xF8, "2 TiB")):
         bad("window-" + name, f"The frame states a window of {why}; 8 MiB is the largest.",
             b"\x28\xb5\x2f\xfd\x40" + u8(byte) + u16(8) + (264 << 3 | 1).to_bytes(3, "little") + raw)
@@ -1434,7 +1439,9 @@ def tails():
         vector("bad-torn-" + name, "14.3", why, f, data=base + tail, expect="truncated", read="sound", unfinished=len(tail))
 
     def damaged(name, why, tail, source=f, recover=3, **more):
-        vector("bad-end-" + name, "14.3", why, source, data=base + tail, recover=recover, unfinished=len(tail), **more)
+        for junk, also in ((b"", ""), (b"\x17ju", " Three bytes of a torn append stand behind it, and change nothing.")):
+            vector("bad-end-" + name + ("-junk" if junk else ""), "14.3", why + also, source, data=base + tail + junk,
+                   recover=recover, unfinished=len(tail + junk), write="refused", **more)
 
     torn("one-byte", "The first byte of a segment.", single[:1])
     torn("seven-bytes", "Fewer bytes than an offset is aligned to.", single[:7])
@@ -1519,7 +1526,7 @@ def displaced():
             ("removed-segment", "A whole commit was cut out.", data[:b] + data[f.commits[3]:], "a", 2),
             ("swapped", "Two commits have changed places.", data[:b] + data[f.commits[3]:] + data[b:f.commits[3]], "a", 3)):
         vector("bad-displaced-" + name, "17.2", why + " Readers go on with what is before; recovery finds what is behind.",
-               f, data=new, kept=kept, read="sound", recover=recover)
+               f, data=new, kept=kept, read="sound", recover=recover, write="refused")
 
 
 SECTIONS = [header, segment, codec, block_vectors, core, commits, index, forgetting, content, dictionaries,

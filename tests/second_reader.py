@@ -1533,7 +1533,11 @@ class Memfile:
         """The segment header at offset if it is sound at it (4.2) and stands before end."""
         if offset % 8 or offset < HEADER_LENGTH or offset + 64 > end:
             return None
-        raw = self.view[offset:offset + 64]
+        return self.header_of(offset, offset)
+
+    def header_of(self, at, offset):
+        """The segment header that stands at `at`, if it is sound at offset."""
+        raw = self.view[at:at + 64]
         if raw[:4] != SEGMENT_MAGIC:
             return None
         segment = Segment()
@@ -1619,7 +1623,7 @@ class Memfile:
             require(parameters.content_size == segment.raw_length, "frame's content size")
             require(parameters.dict_id == 0 and frame[4] & 3 == 0, "frame with dictionary id")
             require(not parameters.has_checksum, "frame with checksum")
-            require(frame[4] & 0x20 or parameters.window_size <= 8_388_608, "frame's window")
+            require(frame[4] & 0x20 or segment.raw_length <= parameters.window_size <= 8_388_608, "frame's window")
             content = decompressor.decompress(frame, max_output_size=segment.raw_length,
                                               allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -1705,16 +1709,9 @@ class Memfile:
                 commit = self.counting(segment.offset, end)
                 if commit:
                     return commit
-        last, counted = None, 0                                                          # 14.2
-        for header, sound in self.sound_headers(max(HEADER_LENGTH, end - LOOK_BACK - MAX_SEGMENT),
-                                                end):
-            if header.previous_commit < counted:
-                if not (sound and self.voids(header, counted)):
-                    continue                                                             # stale
-                counted = header.previous_commit
-            last = header
-            if sound and header.is_commit() and self.counting(header.offset, end):
-                counted = header.offset
+        last = None
+        for last, _ in self.believable():                                                # 14.2
+            pass
         if last is None or last.offset < end - LOOK_BACK:
             raise Damaged("no commit that counts", HEADER_LENGTH)
         offset = last.offset if last.is_commit() else last.previous_commit
@@ -1774,28 +1771,50 @@ class Memfile:
         rule = None
         if later:
             rule = "a later commit is named"
+        elif self.sound_commit_speaks(start, end):
+            rule = "a sound commit whose group is not"
         elif self.trailer_speaks(start, end):
             rule = "a trailer ends them"
         elif self.commit_speaks(start, end):
             rule = "a commit is not sound"
+        elif self.displaced_speaks(start, end):
+            rule = "a segment was displaced"
         if rule:
             return Damaged(f"{end - start} unfinished bytes are damage: {rule}", start)
         return Truncated(f"{end - self.end} unfinished bytes", self.end)
 
+    def believable(self):
+        """The headers of 14.2 that are not stale: (header, whole sound)."""
+        counted, start = 0, max(HEADER_LENGTH, self.length - LOOK_BACK - MAX_SEGMENT)
+        for header, sound in self.sound_headers(start, self.length):
+            if header.previous_commit < counted:
+                if not (sound and self.voids(header, counted)):
+                    continue
+                counted = header.previous_commit
+            yield header, sound
+            if sound and header.is_commit() and self.counting(header.offset, self.length):
+                counted = header.offset
+
+    def sound_commit_speaks(self, start, end):
+        last = None
+        for header, sound in self.believable():
+            if sound and header.is_commit():
+                last = header
+        if last is None or last.offset < start:
+            return False
+        try:
+            commit = OuterCommit(self, last) if self.sealed else self.commit_of(last)
+            start = max(start, commit.group_start)
+        except (Damaged, Newer):
+            pass
+        return not has_zero_sector(self.view, start, last.end)
+
     def trailer_speaks(self, start, end):
-        if end - start < 8 or self.data[end - 4:end] != TRAILER_MAGIC:
+        if end % 8 or end - start < 72 or self.data[end - 4:end] != TRAILER_MAGIC:
             return False
         length = struct.unpack_from("<I", self.data, end - 8)[0]
-        if length > end - start:
+        if length > end - start or length % 8 or length < 72 or self.sound_at(end - length, end):
             return False
-        segment = self.sound_at(end - length, end)
-        if segment and segment.is_commit():
-            try:
-                commit = OuterCommit(self, segment) if self.sealed else self.commit_of(segment)
-                start = max(start, commit.group_start)
-            except (Damaged, Newer):
-                pass
-            return not has_zero_sector(self.view, start, end)
         return not has_zero_sector(self.view, end - length, end)
 
     def commit_speaks(self, start, end):
@@ -1803,7 +1822,7 @@ class Memfile:
         while True:
             segment = self.header_at(at, end)
             if segment is None:
-                return False
+                return self.trailer_behind(at, end)
             if self.flaw(segment, end) is not None:
                 break
             at = segment.end
@@ -1819,6 +1838,28 @@ class Memfile:
             return False
         begun = any(trailer == right[:n] + bytes(8 - n) for n in range(8))
         return not begun and trailer[:4] != SEGMENT_MAGIC
+
+    def trailer_behind(self, at, end):
+        """A commit whose header is not sound: its trailer tells where it began."""
+        for stop in range(at + 72, min(end, at + MAX_SEGMENT) + 1, 8):
+            if self.data[stop - 8:stop] == struct.pack("<I", stop - at) + TRAILER_MAGIC:
+                return not has_zero_sector(self.view, at, stop)
+        return False
+
+    def displaced_speaks(self, start, end):
+        at = max(start, end - LOOK_BACK)
+        while True:
+            at = self.data.find(SEGMENT_MAGIC, at, end)
+            if at < 0 or at + 64 > end:
+                return False
+            here = self.header_at(at, end) if at % 8 == 0 else None
+            if here and self.flaw(here, end) is None:
+                at = here.end
+                continue
+            offset, previous = struct.unpack_from("<QQ", self.data, at + 16)
+            if offset != at and previous >= self.newest.offset and self.header_of(at, offset):
+                return True
+            at += 1
 
     # 2. Tiling
 

@@ -69,6 +69,37 @@ static void a_window_of_8_mib_is_accepted_and_a_larger_one_is_not(void **state)
     }
 }
 
+/* What lies behind a window, decoders take from different places: SPEC 4.3. */
+static void a_window_is_at_least_as_long_as_the_content(void **state)
+{
+    (void)state;
+    memfile_error e;
+    mf_compressor c;
+    mf_compressor_init(&c);
+    for (size_t n = 1023; n <= 1026; n++) { /* in a frame of one raw block whose window is 1 KiB */
+        uint8_t frame[8 + 3 + 1026] = {0x28, 0xb5, 0x2f, 0xfd, 0x40, 0, (uint8_t)(n - 256), (uint8_t)((n - 256) >> 8),
+                                       (uint8_t)(n << 3 | 1), (uint8_t)(n >> 5)}, out[1026];
+        assert_int_equal(mf_decompress(&c, NULL, frame, 11 + n, out, n, 0, &e), n <= 1024 ? MEMFILE_OK : MEMFILE_E_DAMAGED);
+    }
+    uint8_t *text = (uint8_t *)malloc(MF_RAW_LENGTH_MAX), *out = (uint8_t *)malloc(MF_RAW_LENGTH_MAX);
+    uint8_t *frame = (uint8_t *)malloc(mf_compress_bound(MF_RAW_LENGTH_MAX));
+    fill_words(text, MF_RAW_LENGTH_MAX, 9);
+    mf_dictionary *d;
+    assert_int_equal(mf_dictionary_new(&mf_mem_default, text, 30000, 1, &d), MEMFILE_OK);
+    for (size_t n = MF_RAW_LENGTH_MAX; n > 1000; n = n * 2 / 3)
+        for (int with = 0; with < 2; with++) { /* level 1 has the shortest window: 512 KiB */
+            size_t length = mf_compress(&c, 1, with ? d : NULL, text, n, frame, mf_compress_bound(n));
+            assert_true(length > 0);
+            assert_int_equal(mf_decompress(&c, with ? d : NULL, frame, length, out, n, 0, &e), MEMFILE_OK);
+            assert_memory_equal(text, out, n);
+        }
+    mf_dictionary_free(d);
+    mf_compressor_free(&c);
+    free(text);
+    free(out);
+    free(frame);
+}
+
 static void one_more_or_less_byte_than_the_frame_has_is_damage(void **state)
 {
     (void)state;
@@ -358,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_all_levels_and_lengths_come_back),
         cmocka_unit_test(a_window_of_8_mib_is_accepted_and_a_larger_one_is_not),
+        cmocka_unit_test(a_window_is_at_least_as_long_as_the_content),
         cmocka_unit_test(one_more_or_less_byte_than_the_frame_has_is_damage),
         cmocka_unit_test(a_bomb_goes_no_further_than_its_room),
         cmocka_unit_test(a_frame_that_does_not_fit_is_not_made),

@@ -364,9 +364,17 @@ static void a_whole_commit_whose_group_is_torn_becomes_void(void **state)
     uint8_t *bytes = read_file(path, &length);
     size_t start = ends[commit_ends(bytes, length, ends) - 2];
     bytes = (uint8_t *)realloc(bytes, length + 900);
-    bytes[start + 70] ^= 1;
     for (size_t i = 0; i < 900; i++)
         bytes[length + i] = (uint8_t)next_random(&seed);
+    /* a byte that changed in what was written is damage, whatever stands behind it */
+    bytes[start + 70] ^= 1;
+    write_file(path, bytes, length + 900);
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, NULL, &mf, NULL), MEMFILE_OK);
+    assert_int_equal(put_json(mf, "{\"text\":\"x\"}", NULL), MEMFILE_E_DAMAGED);
+    memfile_close(mf);
+    bytes[start + 70] ^= 1;
+    /* a sector that was never written is a tear */
+    memset(bytes + start, 0, 512 - start % 512);
     write_file(path, bytes, length + 900);
     mf = open_file(path, MEMFILE_WRITE);
     put_text(mf, "after", "after");

@@ -119,30 +119,33 @@ size_t mf_compress(mf_compressor *c, int level, const mf_dictionary *dictionary,
     if (!set_level(c, level))
         return 0;
     ZSTD_CCtx *ctx = (ZSTD_CCtx *)c->compress;
-    /* Given each time, which costs nothing: the one before may be gone, and another stand in its place. */
+    /* Given each time, which costs nothing: the one before may be gone, and another stand in its place. The window
+     * of level 1 is too short for more than 512 KiB (SPEC 4.3); 0 leaves it to the level. */
     if (ZSTD_isError(ZSTD_CCtx_reset(ctx, ZSTD_reset_session_only)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, length > (1u << 19) ? 20 : 0)) ||
         ZSTD_isError(ZSTD_CCtx_refCDict(ctx, dictionary ? (ZSTD_CDict *)dictionary->for_compression : NULL)))
         return 0;
     size_t n = ZSTD_compress2(ctx, out, capacity, data, length);
     return ZSTD_isError(n) ? 0 : n;
 }
 
-/* RFC 8878, 3.1.1.1.2; the window of a single segment is its content. */
-static bool window_is_small(const uint8_t *frame)
+/* RFC 8878, 3.1.1.1.2; the window of a single segment is its content. What lies further back than a window,
+ * decoders take from different places. */
+static bool window_fits(const uint8_t *frame, size_t raw_length)
 {
-    unsigned exponent = frame[5] >> 3, mantissa = frame[5] & 7;
+    uint64_t window = ((uint64_t)8 + (frame[5] & 7)) << ((frame[5] >> 3) + 7);
     bool single_segment = frame[4] & 0x20;
-    return single_segment || (((uint64_t)8 + mantissa) << (exponent + 7)) <= MF_WINDOW_MAX;
+    return single_segment || (window >= raw_length && window <= MF_WINDOW_MAX);
 }
 
-/* SPEC 4.3: one frame, its content size, a small window, no dictionary id, no checksum. */
+/* SPEC 4.3: one frame, its content size, a window that fits, no dictionary id, no checksum. */
 static bool frame_is_ours(const uint8_t *frame, size_t frame_length, size_t raw_length)
 {
     if (frame_length < 6 || mf_load32(frame) != ZSTD_MAGICNUMBER)
         return false;
     if (frame[4] & 0x0f) /* dictionary id flag, checksum flag, reserved bit */
         return false;
-    return window_is_small(frame) && ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
+    return window_fits(frame, raw_length) && ZSTD_getFrameContentSize(frame, frame_length) == raw_length &&
            ZSTD_findFrameCompressedSize(frame, frame_length) == frame_length;
 }
 

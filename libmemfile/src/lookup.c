@@ -475,6 +475,25 @@ int mf_store_idempotency(mf_store *st, mf_slice key, mf_object **out, uint32_t *
     return find_wanted(st, &w, UINT64_MAX, out, row, err);
 }
 
+/* Without an index, from the commits that could be read. */
+static int known_entries_at(const mf_state *s, uint64_t number, uint64_t *entries, memfile_error *err)
+{
+    const mf_pair *pairs = s->contents->kind[MF_ITEM_COMMIT].pairs;
+    size_t low = 0, high = s->contents->kind[MF_ITEM_COMMIT].count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pairs[middle].key <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || pairs[low - 1].key != number)
+        return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "commit %llu is lost: which entries it had cannot be told",
+                       (unsigned long long)number);
+    *entries = pairs[low - 1].value < s->entries ? pairs[low - 1].value : s->entries;
+    return MEMFILE_OK;
+}
+
 int mf_store_entries_at(mf_store *st, uint64_t number, uint64_t *entries, memfile_error *err)
 {
     const mf_state *s = st->state;
@@ -485,13 +504,14 @@ int mf_store_entries_at(mf_store *st, uint64_t number, uint64_t *entries, memfil
     if (number > s->number)
         return mf_fail(err, MEMFILE_E_NOT_FOUND, MF_NOWHERE, "there is no commit %llu; the newest is %llu",
                        (unsigned long long)number, (unsigned long long)s->number);
+    if (s->blocks)
+        return known_entries_at(s, number, entries, err);
     if (number >= s->footer.indexed_commits) {
         /* commits behind the runs: the tail's, or ones that brought nothing */
         uint64_t best = s->footer.indexed_entries;
-        const mf_tail_commit *tail = mf_state_tail(s);
-        for (uint32_t i = 0; i < mf_state_tail_count(s); i++)
-            if (tail[i].number <= number)
-                best = tail[i].first_entry + tail[i].entry_count;
+        for (uint32_t i = 0; i < s->tail_count; i++)
+            if (s->tail[i].number <= number)
+                best = s->tail[i].first_entry + s->tail[i].entry_count;
         *entries = best;
         return MEMFILE_OK;
     }

@@ -378,10 +378,15 @@ static int show(memfile *mf, mf_object *o, uint32_t row, const memfile_entry **o
     return MEMFILE_OK;
 }
 
-/* Could an entry that is not found stand in what cannot be read? */
+/* Could an entry that is not found stand in what cannot be read? Without an index: in a gap between the blocks. */
 static bool something_is_lost(const mf_state *s)
 {
-    return s->blocks || s->unfinished_is_damage || s->lost_commits > 0;
+    uint64_t next = 0;
+    if (!s->blocks)
+        return s->unfinished_is_damage || s->lost_commits > 0;
+    for (uint32_t i = 0; i < s->block_count && s->blocks[i].first_entry == next; i++)
+        next += s->blocks[i].entry_count;
+    return next != s->entries || !s->end_known || s->doubtful > 0;
 }
 
 static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)

@@ -17,7 +17,7 @@ typedef struct rebuilding {
     memfile_error *err;
 } rebuilding;
 
-static int note_block(rebuilding *r, uint64_t offset, uint64_t number, uint64_t first, uint64_t count)
+static int note_block(rebuilding *r, uint64_t offset, uint64_t first, uint64_t count)
 {
     mf_state *s = &r->state;
     void *grown = s->blocks;
@@ -27,7 +27,7 @@ static int note_block(rebuilding *r, uint64_t offset, uint64_t number, uint64_t 
     if (mf_grow(r->store->mem, &grown, &r->capacity, s->block_count + 1, sizeof *s->blocks) != 0)
         return mf_fail_memory(r->err);
     s->blocks = (mf_tail_commit *)grown;
-    s->blocks[s->block_count++] = (mf_tail_commit){offset, number, first, count};
+    s->blocks[s->block_count++] = (mf_tail_commit){offset, 0, first, count};
     if (first + count > s->entries)
         s->entries = first + count;
     return MEMFILE_OK;
@@ -99,6 +99,36 @@ static int note_chunk(rebuilding *r, const mf_segment *s, mf_slice head, mf_slic
     return r->state.contents->failed ? mf_fail_memory(r->err) : MEMFILE_OK;
 }
 
+/* How many entries there were with a commit, and so with the one before it, which may be damaged. */
+static int note_entries(rebuilding *r, uint64_t number, uint64_t first, uint64_t count)
+{
+    if (number > 0)
+        mf_items_add(r->state.contents, MF_ITEM_COMMIT, number - 1, first);
+    mf_items_add(r->state.contents, MF_ITEM_COMMIT, number, first + count);
+    return r->state.contents->failed ? mf_fail_memory(r->err) : MEMFILE_OK;
+}
+
+/* Commits that a compaction folded. */
+static int note_history(rebuilding *r, const mf_segment *s, mf_slice head)
+{
+    mf_history h;
+    mf_arena arena;
+    memfile_error why;
+    mf_arena_init(&arena, r->store->mem);
+    int rc = mf_history_decode(&h, head, &arena, s->offset, &why);
+    if (rc == MEMFILE_E_MEMORY)
+        rc = mf_fail_memory(r->err);
+    else if (rc != MEMFILE_OK)
+        h.row_count = 0, rc = MEMFILE_OK;
+    uint64_t first = h.first_entry;
+    for (uint32_t i = 0; i < h.row_count && rc == MEMFILE_OK; i++) {
+        rc = note_entries(r, h.first_number + i, first, h.rows[i].count);
+        first += h.rows[i].count;
+    }
+    mf_arena_free(&arena);
+    return rc;
+}
+
 static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
 {
     mf_commit k;
@@ -114,7 +144,11 @@ static int note_commit(rebuilding *r, const mf_segment *s, mf_slice head)
     memcpy(r->state.history_digest, k.history_digest, 32);
     if (k.first_entry + k.entry_count > r->state.entries)
         r->state.entries = k.first_entry + k.entry_count;
-    return k.flags & MF_COMMIT_INLINE ? note_block(r, s->offset, k.number, k.first_entry, k.entry_count) : MEMFILE_OK;
+    if (k.flags & MF_COMMIT_LOGICAL)
+        rc = note_entries(r, k.number, k.first_entry, k.entry_count);
+    if (rc == MEMFILE_OK && k.flags & MF_COMMIT_INLINE)
+        rc = note_block(r, s->offset, k.first_entry, k.entry_count);
+    return rc;
 }
 
 static int note_segment(rebuilding *r, mf_segment *s, const uint8_t *raw)
@@ -142,11 +176,13 @@ static int note_segment(rebuilding *r, mf_segment *s, const uint8_t *raw)
     }
     if (s->type == MF_TYPE_DICTIONARY)
         return note_dictionary(r, s, head, stored);
+    if (s->type == MF_TYPE_HISTORY)
+        return note_history(r, s, head);
     if (s->type == MF_TYPE_RECORDS) {
         mf_cursor c = mf_cursor_of(head.data, head.length);
         uint64_t first = mf_get_varint_max(&c, MF_ENTRIES_MAX), rows = mf_get_varint_max(&c, MF_BLOCK_ROWS_MAX);
         if (!c.failed && rows > 0)
-            return note_block(r, s->offset, r->state.number + 1, first, rows);
+            return note_block(r, s->offset, first, rows);
     }
     return MEMFILE_OK;
 }
@@ -242,7 +278,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
 {
     rebuilding *r = (rebuilding *)mf_alloc_zero(st->mem, sizeof *r);
     uint64_t newest, size = st->committed.file_size, end = size;
-    bool damage;
+    bool damage = true;
     memfile_error why;
     mf_walk_group g;
     if (!r)
@@ -264,6 +300,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
         rc = mf_tail_find(st, size, &newest, &damage, &why);
     if (rc == MEMFILE_OK)
         rc = mf_tail_counts(st, r->newest = newest, size, &end, &why);
+    bool found = rc == MEMFILE_OK && !damage;
     if (rc != MEMFILE_OK)
         end = size;
     if (sealed != MEMFILE_OK)
@@ -284,6 +321,7 @@ int mf_store_rebuild(mf_store *st, memfile_error *err)
     if (rc == MEMFILE_DONE) {
         r->state.file_size = size;
         r->state.end = end;
+        r->state.end_known = found && r->state.commit_offset == r->newest;
         r->state.unfinished_is_damage = true;
         r->state.lost_commits = 1; /* which refuses writing */
         rc = adopt(r, end);

@@ -76,7 +76,10 @@ typedef struct mf_state {
      * is sound, by a walk over the file (rebuild.c). Reading only. */
     mf_tail_commit *blocks;
     uint32_t block_count;
-    mf_items *contents;     /* with blocks: OBJECT and CHUNK items of the contents that are whole; FORGOTTEN ones */
+    /* with blocks: OBJECT and CHUNK items of the contents that are whole; FORGOTTEN ones; COMMIT ones of the
+     * commits that could be read, and of those before them */
+    mf_items *contents;
+    bool end_known;         /* with blocks: the newest commit was read, so `entries` is how many there are */
     uint64_t doubtful;      /* with blocks: entries that are taken for forgotten, because it cannot be told */
     uint64_t lost_commits;  /* damaged ones in the tail */
     uint64_t file_size;     /* when it was looked at */

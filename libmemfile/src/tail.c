@@ -130,7 +130,7 @@ typedef struct scan {
     uint64_t void_offset;     /* last VOID among them, and its Previous_Commit */
     uint64_t void_previous;
     uint64_t counted;         /* last commit that counts, unless a VOID names it; 0: none yet */
-    uint64_t commit_end;      /* of the last whole commit segment */
+    uint64_t commit, commit_end; /* the last whole commit segment; 0: none yet */
 } scan;
 
 /* Groups hold no commits, so looking at all of them reads the window once. */
@@ -230,6 +230,7 @@ static int scan_window(mf_store *st, uint64_t from, uint64_t size, scan *out, me
             rc = counts_in_scan(st, out, &s, raw, size, &counts, err);
             if (counts)
                 out->counted = at;
+            out->commit = at;
             out->commit_end = at + total;
         }
         at += whole ? total : 8;
@@ -280,7 +281,25 @@ static uint64_t group_start(mf_store *st, const mf_segment *s, const uint8_t *ra
     return start;
 }
 
-/* 14.3, second: a trailer at the end says that all before it was written. */
+/* 14.3, second: a commit that is sound: then it is its group that is not. */
+static int judge_commit(mf_store *st, uint64_t start, uint64_t size, const scan *sc, bool *damage, memfile_error *err)
+{
+    mf_buffer scratch;
+    mf_segment s;
+    const uint8_t *raw;
+    bool zero = true;
+    if (sc->commit < start)
+        return MEMFILE_OK;
+    mf_buffer_init(&scratch, st->mem);
+    int rc = sound_segment(st, sc->commit, size, &s, &scratch, &raw, err); /* which the scan has seen */
+    if (rc == MEMFILE_OK)
+        rc = has_zero_sector(st, group_start(st, &s, raw, start), sc->commit_end, &zero, err);
+    mf_buffer_free(&scratch);
+    *damage = rc == MEMFILE_OK && !zero;
+    return rc;
+}
+
+/* 14.3, third: a trailer at the end says that all before it was written. */
 static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *damage, memfile_error *err)
 {
     mf_buffer scratch;
@@ -288,22 +307,20 @@ static int judge_trailer(mf_store *st, uint64_t start, uint64_t size, bool *dama
     memfile_error why;
     const uint8_t *raw;
     bool zero = true;
-    if (size - start < MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH)
+    if (size % 8 != 0 || size - start < MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH)
         return MEMFILE_OK;
     mf_buffer_init(&scratch, st->mem);
-    int rc = mf_tail_bytes(st, size - 8, 8, &scratch, &raw, err);
+    int rc = mf_tail_bytes(st, size - MF_TRAILER_LENGTH, MF_TRAILER_LENGTH, &scratch, &raw, err);
     uint64_t length = rc == MEMFILE_OK ? mf_trailer_length(raw) : 0;
-    if (length >= MF_SEGMENT_HEADER_LENGTH && length <= size - start) {
-        /* The commit itself is sound: then it is its group that is not. */
+    if (length % 8 == 0 && length >= MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH && length <= size - start) {
         int sound = sound_segment(st, size - length, size, &s, &scratch, &raw, &why);
-        uint64_t from = sound == MEMFILE_OK ? group_start(st, &s, raw, start) : size - length;
         if (sound == MEMFILE_E_SYSTEM || sound == MEMFILE_E_MEMORY)
             *err = why, rc = sound;
-        if (rc == MEMFILE_OK)
-            rc = has_zero_sector(st, from, size, &zero, err);
-        *damage = rc == MEMFILE_OK && !zero;
+        else if (sound != MEMFILE_OK)
+            rc = has_zero_sector(st, size - length, size, &zero, err);
     }
     mf_buffer_free(&scratch);
+    *damage = rc == MEMFILE_OK && !zero;
     return rc;
 }
 
@@ -321,7 +338,21 @@ static bool trailer_is_cut(const uint8_t *trailer, uint64_t total)
     return i == sizeof right || mf_segment_has_magic(trailer);
 }
 
-/* 14.3, third: a commit of which body or trailer is there, but not both. */
+/* The trailer of a commit whose header, at `at`, is not sound: how many bytes it says that is; 0: none is there. */
+static int length_by_trailer(mf_store *st, uint64_t at, uint64_t size, mf_buffer *scratch, uint64_t *length,
+                             memfile_error *err)
+{
+    const uint8_t *raw;
+    uint64_t most = size - at < ENCLOSING_MAX ? (size - at) & ~(uint64_t)7 : ENCLOSING_MAX;
+    *length = 0;
+    int rc = mf_tail_bytes(st, at, (size_t)most, scratch, &raw, err);
+    for (uint64_t n = MF_SEGMENT_HEADER_LENGTH + MF_TRAILER_LENGTH; rc == MEMFILE_OK && n <= most && !*length; n += 8)
+        if (mf_trailer_length(raw + n - MF_TRAILER_LENGTH) == n)
+            *length = n;
+    return rc;
+}
+
+/* 14.3, fourth: a commit of which header, body or trailer is not what it was, and another is. */
 static int judge_segments(mf_store *st, uint64_t start, uint64_t size, bool *damage, memfile_error *err)
 {
     mf_buffer scratch;
@@ -331,26 +362,60 @@ static int judge_segments(mf_store *st, uint64_t start, uint64_t size, bool *dam
     for (uint64_t at = start; rc == MEMFILE_OK && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
         mf_segment s;
         memfile_error why;
-        rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
-        if (rc != MEMFILE_OK || mf_segment_decode(&s, raw, at, st->tag, &why) != MEMFILE_OK ||
-            mf_segment_total(&s) > size - at)
-            break;
-        uint64_t total = mf_segment_total(&s);
-        rc = mf_tail_bytes(st, at, (size_t)total, &scratch, &raw, err);
-        if (rc != MEMFILE_OK)
-            break;
-        if (mf_segment_check(&s, raw, &why) == MEMFILE_OK) {
-            at += total;
-            continue;
-        }
+        uint64_t total = 0;
         bool zero = true;
-        if ((s.flags & MF_FLAG_COMMIT) &&
-            (mf_trailer_length(raw + total - MF_TRAILER_LENGTH) == total ||
-             (mf_segment_body_agrees(&s, raw) && !trailer_is_cut(raw + total - MF_TRAILER_LENGTH, total)))) {
-            rc = has_zero_sector(st, at, at + total, &zero, err);
-            *damage = rc == MEMFILE_OK && !zero;
+        rc = mf_tail_bytes(st, at, MF_SEGMENT_HEADER_LENGTH, &scratch, &raw, err);
+        if (rc == MEMFILE_OK && !mf_segment_is_sound_header(raw, at, st->tag)) {
+            rc = length_by_trailer(st, at, size, &scratch, &total, err);
+        } else if (rc == MEMFILE_OK && mf_segment_decode(&s, raw, at, st->tag, &why) == MEMFILE_OK &&
+                   mf_segment_total(&s) <= size - at) {
+            uint64_t whole = mf_segment_total(&s);
+            rc = mf_tail_bytes(st, at, (size_t)whole, &scratch, &raw, err);
+            if (rc == MEMFILE_OK && mf_segment_check(&s, raw, &why) == MEMFILE_OK) {
+                at += whole;
+                continue;
+            }
+            const uint8_t *trailer = raw + whole - MF_TRAILER_LENGTH;
+            if (rc == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) &&
+                (mf_trailer_length(trailer) == whole || (mf_segment_body_agrees(&s, raw) && !trailer_is_cut(trailer, whole))))
+                total = whole;
         }
+        if (rc == MEMFILE_OK && total > 0)
+            rc = has_zero_sector(st, at, at + total, &zero, err);
+        *damage = rc == MEMFILE_OK && !zero;
         break;
+    }
+    mf_buffer_free(&scratch);
+    return rc;
+}
+
+/* 14.3, fifth: a header that would be sound elsewhere, of what was written behind the newest commit: bytes were
+ * inserted or cut out before it. At any byte, but not within a segment that is sound. */
+static int judge_displaced(mf_store *st, uint64_t start, uint64_t newest, uint64_t size, bool *damage, memfile_error *err)
+{
+    mf_buffer scratch;
+    const uint8_t *bytes;
+    uint64_t from = size - start > MF_LOOKBACK ? size - MF_LOOKBACK : start, budget = 4 * (size - from);
+    mf_buffer_init(&scratch, st->mem);
+    int rc = mf_tail_bytes(st, from, (size_t)(size - from), &scratch, &bytes, err);
+    for (uint64_t at = from; rc == MEMFILE_OK && !*damage && size - at >= MF_SEGMENT_HEADER_LENGTH;) {
+        const uint8_t *raw = bytes + (at - from);
+        const uint8_t *found = (const uint8_t *)memchr(raw, MF_SEGMENT_MAGIC_FIRST,
+                                                       (size_t)(size - at) - MF_SEGMENT_HEADER_LENGTH + 1);
+        mf_segment s;
+        memfile_error why;
+        if (!found)
+            break;
+        at += (uint64_t)(found - raw);
+        uint64_t offset = mf_load64(found + 16), total = 0;
+        if (mf_segment_is_sound_header(found, offset, st->tag)) {
+            *damage = offset != at && mf_load64(found + 24) >= newest;
+            if (offset == at && mf_segment_decode(&s, found, at, st->tag, &why) == MEMFILE_OK)
+                total = mf_segment_total(&s);
+        }
+        bool whole = total > 0 && total <= size - at && total <= budget && mf_segment_check(&s, found, &why) == MEMFILE_OK;
+        budget -= total < budget ? total : budget;
+        at += whole ? total : 1;
     }
     mf_buffer_free(&scratch);
     return rc;
@@ -365,9 +430,13 @@ static int judge(mf_store *st, uint64_t end, uint64_t newest, const scan *sc, ui
         return MEMFILE_OK;
     /* What a VOID names was judged when that was written. */
     uint64_t start = sc->void_offset >= end && sc->void_previous == newest ? sc->void_offset : end;
-    int rc = judge_trailer(st, start, size, damage, err);
+    int rc = judge_commit(st, start, size, sc, damage, err);
+    if (rc == MEMFILE_OK && !*damage)
+        rc = judge_trailer(st, start, size, damage, err);
     if (rc == MEMFILE_OK && !*damage)
         rc = judge_segments(st, start, size, damage, err);
+    if (rc == MEMFILE_OK && !*damage)
+        rc = judge_displaced(st, start, newest, size, damage, err);
     return rc;
 }
 
