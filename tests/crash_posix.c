@@ -328,6 +328,7 @@ static int sim_fchmod(int fd, mode_t mode)
 #define linkat sim_linkat
 #define fallocate sim_fallocate
 #define sync_file_range sim_sync_file_range
+#define posix_fadvise(fd, offset, length, advice) ((void)(fd), (void)(offset)) /* the disk shows what it has */
 #define fchown sim_fchown
 #define fchmod sim_fchmod
 

@@ -303,6 +303,11 @@ WRAP(int, fallocate64, (int fd, int mode, off_t offset, off_t length))
     return strikes(FAULT_ALLOCATE) ? -1 : __real_fallocate64(fd, mode, offset, length);
 }
 
+WRAP(int, posix_fadvise64, (int fd, off_t offset, off_t length, int advice))
+{
+    return strikes(FAULT_WRITE_BEHIND) ? EIO : __real_posix_fadvise64(fd, offset, length, advice);
+}
+
 WRAP(int, sync_file_range, (int fd, off_t offset, off_t length, unsigned flags))
 {
     return strikes(FAULT_WRITE_BEHIND) ? -1 : __real_sync_file_range(fd, offset, length, flags);

@@ -71,7 +71,8 @@ static void fake_close(mf_io *io)
 }
 
 static const mf_io_functions fake_functions = {fake_read, fake_write, fake_sync, NULL, fake_allocate, fake_write_behind,
-                                               NULL,      NULL,       NULL,      NULL, NULL,          fake_close,      NULL};
+                                               NULL,      NULL,       NULL,      NULL, NULL,          fake_close,      NULL,
+                                               NULL};
 
 typedef struct bench {
     fake file;

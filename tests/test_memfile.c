@@ -719,7 +719,93 @@ static void what_others_wrote_is_synced_before_anything_stands_behind_it(void **
     FILE *f = fopen(path, "ab");
     assert_true(f && fputs("unfinished", f) >= 0 && fclose(f) == 0);
     mf = open_file(path, MEMFILE_WRITE);
-    put_and_note(mf, "wwsws"); /* the commit and the debris again */
+    put_and_note(mf, "swwsws"); /* the commit and the debris again */
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static const char *lying_path;
+static size_t lying_length;
+static int uncached;
+
+/* The disk has zeros where the cache showed what could not be written. */
+static void show_the_disk(mf_io *io, uint64_t offset)
+{
+    size_t length;
+    (void)io;
+    uint8_t *bytes = read_file(lying_path, &length);
+    assert_true(offset <= lying_length);
+    if (uncached++ == 0)
+        memset(bytes + lying_length, 0, length - lying_length);
+    write_file(lying_path, bytes, length);
+    free(bytes);
+}
+
+/* A sync failed; whoever opens the file next still sees the commit, syncs it with success, and it is not there. */
+static void nothing_is_built_on_what_only_the_cache_has(void **state)
+{
+    (void)state;
+    for (int large = 0; large < 2; large++) {
+        const char *path = lying_path = temp_path("cache");
+        memfile_verify_result r;
+        size_t length;
+        memfile *mf = create_file(path), *other;
+        put_text(mf, "kept", "durable");
+        commit_ok(mf);
+        free(read_file(path, &lying_length));
+        for (int i = 0; i < (large ? 2000 : 1); i++)
+            put_text(mf, NULL, "not written, though the cache shows it");
+        commit_ok(mf);
+        memfile_close(mf);
+        free(read_file(path, &length));
+        other = open_file(path, MEMFILE_WRITE);
+        mf_io_functions lying = *other->store.io->functions;
+        lying.uncache = show_the_disk;
+        other->store.io->functions = &lying;
+        uncached = 0;
+        put_text(other, "b", "acknowledged");
+        commit_ok(other);
+        assert_int_equal(uncached, 1);
+        put_text(other, "c", "acknowledged too");
+        commit_ok(other);
+        assert_int_equal(uncached, 1); /* its own: that sync succeeded */
+        assert_text(other, "b", "acknowledged");
+        memfile_close(other);
+        assert_int_equal(verify_path(path, &r), MEMFILE_OK);
+        assert_int_equal(r.entries, 3);
+        assert_int_equal(r.void_bytes, (length - lying_length + 7) & ~(size_t)7);
+        mf = open_file(path, MEMFILE_READ);
+        assert_text(mf, "kept", "durable");
+        assert_text(mf, "b", "acknowledged");
+        assert_text(mf, "c", "acknowledged too");
+        memfile_close(mf);
+    }
+}
+
+/* Two compactions of the same entries end in commits at the same place: what a handle knows of the one is not so of
+ * the other. */
+static void a_commit_after_a_compaction_is_of_the_new_file(void **state)
+{
+    (void)state;
+    const char *path = temp_path("same-place");
+    size_t length, again;
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "1");
+    commit_ok(mf);
+    memfile_close(mf);
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    mf = open_file(path, MEMFILE_WRITE);
+    put_text(mf, "b", "taken back");
+    memfile_rollback(mf);
+    uint64_t newest = mf->store.committed.commit_offset;
+    free(read_file(path, &length));
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    free(read_file(path, &again));
+    assert_int_equal(length, again);
+    assert_int_equal(memfile_refresh(mf), MEMFILE_OK);
+    assert_int_equal(mf->store.committed.commit_offset, newest);
+    put_text(mf, "c", "acknowledged");
+    commit_ok(mf);
     memfile_close(mf);
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
 }
@@ -1168,6 +1254,8 @@ int main(void)
         cmocka_unit_test(setting_a_field_twice_replaces_it),
         cmocka_unit_test(a_failed_sync_poisons_the_handle),
         cmocka_unit_test(what_others_wrote_is_synced_before_anything_stands_behind_it),
+        cmocka_unit_test(nothing_is_built_on_what_only_the_cache_has),
+        cmocka_unit_test(a_commit_after_a_compaction_is_of_the_new_file),
         cmocka_unit_test(a_failed_write_commits_nothing_and_the_handle_goes_on),
         cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),

@@ -20,9 +20,10 @@ struct mf_writer {
     mf_store *store;
     const mf_settings *settings;
     bool active, poisoned, streaming, broken;
-    /* what the next commit builds on; valid while chain_offset is the newest commit */
+    /* what the next commit builds on; valid while the commit at chain_offset of the incarnation of chain_tag is the newest */
     bool chain_ready;
     uint64_t chain_offset;
+    uint32_t chain_tag;
     uint8_t stored_digest[32];
     mf_tree log;
     uint8_t last_salt_root[16];

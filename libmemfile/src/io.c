@@ -120,6 +120,7 @@ static void memory_write_behind(mf_io *io, uint64_t offset, uint64_t length)
 const mf_io_functions mf_io_read_only = {
     memory_read, memory_write,  memory_sync,  memory_size, memory_allocate, memory_write_behind,
     memory_lock, memory_unlock, memory_look,  memory_sync, memory_settle,   memory_close, NULL,
+    NULL,
 };
 
 int mf_io_memory_open(const mf_mem *mem, const void *data, size_t length, mf_io **out, memfile_error *err)

@@ -39,6 +39,8 @@ typedef struct mf_io_functions {
     void (*close)(mf_io *io);
     /* the first place from `offset` on that may hold anything but zeros; NULL: any may */
     uint64_t (*next)(const mf_io *io, uint64_t offset);
+    /* lets go of what is cached from `offset` on, so that reads show what the medium has; a hint; NULL: nothing is */
+    void (*uncache)(mf_io *io, uint64_t offset);
 } mf_io_functions;
 
 struct mf_io {

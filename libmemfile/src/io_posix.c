@@ -152,6 +152,12 @@ static void file_write_behind(mf_io *io, uint64_t offset, uint64_t length)
     sync_file_range(((const file_io *)io)->fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE);
 }
 
+/* After a sync that failed, the pages that could not be written may stay in the cache and count as clean. */
+static void file_uncache(mf_io *io, uint64_t offset)
+{
+    posix_fadvise(((const file_io *)io)->fd, (off_t)offset, 0, POSIX_FADV_DONTNEED);
+}
+
 static int try_lock(int fd, short type)
 {
     struct flock lock;
@@ -292,6 +298,7 @@ static void file_close(mf_io *io)
 static const mf_io_functions file_functions = {
     file_read, file_write,  file_sync,  file_size,   file_allocate, file_write_behind,
     file_lock, file_unlock, file_look,  file_reopen, file_settle,   file_close,      NULL,
+    file_uncache,
 };
 
 static char *copy_text(const mf_mem *mem, const char *text)

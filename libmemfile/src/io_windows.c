@@ -403,6 +403,7 @@ static void file_close(mf_io *io)
 static const mf_io_functions file_functions = {
     file_read, file_write,  file_sync,  file_size,   file_allocate, file_write_behind,
     file_lock, file_unlock, file_look,  file_reopen, file_settle,   file_close, NULL,
+    NULL,
 };
 
 static int keep_path(file_io *f, const wchar_t *folder, const wchar_t *name, memfile_error *err)

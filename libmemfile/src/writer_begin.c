@@ -44,7 +44,7 @@ static int visit_commit(void *context, const mf_segment *s, const uint8_t *raw, 
 static int ready_chain(mf_writer *w, memfile_error *err)
 {
     const mf_state *s = &w->store->committed;
-    if (w->chain_ready && w->chain_offset == s->commit_offset)
+    if (w->chain_ready && w->chain_offset == s->commit_offset && w->chain_tag == w->store->tag)
         return MEMFILE_OK;
     if (s->lost_commits > 0)
         return mf_fail(err, MEMFILE_E_DAMAGED, s->footer_offset,
@@ -57,6 +57,7 @@ static int ready_chain(mf_writer *w, memfile_error *err)
     int rc = mf_store_visit_tail(w->store, visit_commit, &c, err);
     w->chain_ready = rc == MEMFILE_OK;
     w->chain_offset = s->commit_offset;
+    w->chain_tag = w->store->tag;
     return rc;
 }
 
@@ -149,15 +150,32 @@ static int begin_batch(mf_writer *w, memfile_error *err)
 }
 
 /* SPEC 16.4: what this batch builds on is durable before any byte stands behind it, or a loss
- * of power could leave the batch with a hole before it: the newest commit may be of a process
- * that ended before its sync, and debris was just written again. */
-static int settle(mf_writer *w, bool debris, memfile_error *err)
+ * of power could leave the batch with a hole before it. */
+static int settle(mf_writer *w, memfile_error *err)
 {
-    if (w->ours && !debris)
-        return MEMFILE_OK;
     int rc = mf_io_sync(w->store->io, err);
     w->poisoned = rc != MEMFILE_OK;
     return rc;
+}
+
+/* What another handle wrote: it may have ended before its sync, or its sync failed. Then a sync of ours succeeds
+ * all the same, while the cache still shows what the medium never got; so the end is read anew. */
+static int settle_others(mf_writer *w, memfile_error *err)
+{
+    mf_io *io = w->store->io;
+    mf_state *s = &w->store->committed;
+    uint64_t size;
+    int rc = settle(w, err);
+    if (rc != MEMFILE_OK || !io->functions->uncache)
+        return rc;
+    io->functions->uncache(io, s->commit_offset > MF_SMALL_GROUP_MAX ? s->commit_offset - MF_SMALL_GROUP_MAX : 0);
+    rc = io->functions->size(io, &size, err);
+    s->file_size = 0; /* look, whatever its length */
+    if (rc == MEMFILE_OK)
+        rc = mf_store_refresh(w->store, size, err);
+    if (rc == MEMFILE_DONE)
+        rc = MEMFILE_OK;
+    return rc == MEMFILE_OK ? ready_chain(w, err) : rc;
 }
 
 int mf_batch_begin(mf_writer *w, memfile_error *err)
@@ -184,6 +202,8 @@ int mf_batch_begin(mf_writer *w, memfile_error *err)
         rc = MEMFILE_OK;
     if (rc == MEMFILE_OK)
         rc = ready_chain(w, err);
+    if (rc == MEMFILE_OK && !w->ours)
+        rc = settle_others(w, err);
     const mf_state *s = &w->store->committed;
     if (rc == MEMFILE_OK && s->file_size < size) /* nobody else writes: what could not be read must not be written over */
         rc = mf_fail(err, MEMFILE_E_SYSTEM, s->file_size, "the file could not be read to its end; nothing was written");
@@ -201,8 +221,8 @@ int mf_batch_begin(mf_writer *w, memfile_error *err)
     bool debris = s->file_size > s->end;
     if (rc == MEMFILE_OK && debris)
         rc = declare_void(w, s->file_size, err);
-    if (rc == MEMFILE_OK)
-        rc = settle(w, debris, err);
+    if (rc == MEMFILE_OK && debris)
+        rc = settle(w, err); /* it was just written again */
     if (rc != MEMFILE_OK) {
         mf_writer_rollback(w);
         io->functions->unlock(io);

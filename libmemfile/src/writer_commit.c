@@ -198,6 +198,7 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
     mf_tree_add(&w->log, k->history_digest);
     memcpy(w->last_salt_root, w->salts.root, 16);
     w->chain_offset = offset;
+    w->chain_tag = w->store->tag;
     w->ours = true;
 }
 
