@@ -373,6 +373,99 @@ static void an_index_that_lies_about_chunks_is_found_out(void **state)
     }
 }
 
+static uint8_t *put_long(memfile *mf, const char *id, uint64_t seed, size_t length)
+{
+    memfile_draft *d;
+    uint8_t *bytes = make_bytes(length, seed);
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    memfile_draft_set(d, MEMFILE_ID, id, strlen(id));
+    memfile_draft_set(d, MEMFILE_DATA, bytes, length);
+    assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+    memfile_draft_free(d);
+    return bytes;
+}
+
+/* Compaction gives contents other numbers: a stream goes on in its own content, or says that it is gone. */
+static void a_stream_goes_on_over_a_compaction(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        const char *path = temp_path("stream");
+        memfile *mf = create_file(path);
+        uint8_t *bytes[3], *out = (uint8_t *)malloc(3 * CHUNK);
+        for (int i = 0; i < 3; i++)
+            bytes[i] = put_long(mf, i == 0 ? "x" : i == 1 ? "y" : "z", (uint64_t)i + 1, 3 * CHUNK);
+        commit_ok(mf);
+        memfile *reader = open_file(path, MEMFILE_READ);
+        const memfile_entry *e;
+        memfile_content *c;
+        size_t n;
+        assert_int_equal(memfile_get(reader, "y", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_content_open(reader, e, &c), MEMFILE_OK);
+        assert_int_equal(memfile_content_read(c, out, CHUNK, &n), MEMFILE_OK);
+        assert_int_equal(n, CHUNK);
+        memfile_selection s = MEMFILE_SELECTION_INIT;
+        const char *ids[] = {gone ? "y" : "x"};
+        s.ids = ids;
+        s.id_count = 1;
+        assert_int_equal(memfile_forget(mf, &s, NULL, NULL), MEMFILE_OK);
+        commit_ok(mf);
+        memfile_close(mf);
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+        assert_int_equal(memfile_refresh(reader), MEMFILE_OK);
+        int rc = memfile_content_read(c, out + CHUNK, 2 * CHUNK, &n);
+        assert_int_equal(rc, gone ? MEMFILE_E_DAMAGED : MEMFILE_OK);
+        assert_int_equal(n, gone ? 0 : 2 * CHUNK);
+        if (!gone)
+            assert_memory_equal(out, bytes[1], 3 * CHUNK);
+        memfile_content_close(c);
+        memfile_close(reader);
+        for (int i = 0; i < 3; i++)
+            free(bytes[i]);
+        free(out);
+    }
+}
+
+/* Each chunk of two contents damaged in turn: only the content that has it is lost. */
+static void a_damaged_chunk_costs_its_own_content_only(void **state)
+{
+    (void)state;
+    const char *path = temp_path("chunks"), *out = temp_path("chunks-recovered");
+    static mf_segment segments[64];
+    size_t length, chunks = 0;
+    memfile *mf = create_file(path);
+    free(put_long(mf, "x", 1, CHUNK + CHUNK / 2));
+    free(put_long(mf, "y", 2, CHUNK + CHUNK / 3));
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, segments, 64);
+    for (size_t i = 0; i < count; i++) {
+        memfile_recover_result r;
+        memfile_error e;
+        if (segments[i].type != MF_TYPE_CHUNK)
+            continue;
+        for (int header = 0; header < 2; header++) {
+            uint8_t *byte = bytes + segments[i].offset + (header ? 9 : 90);
+            *byte ^= 1;
+            write_file(path, bytes, length);
+            *byte ^= 1;
+            unlink(out);
+            assert_int_equal(memfile_recover(path, out, NULL, &r, &e), MEMFILE_E_DAMAGED);
+            assert_int_equal(r.entries, 1);
+            mf = open_file(out, MEMFILE_READ);
+            const memfile_entry *entry;
+            const char *kept = chunks < 2 ? "y" : "x";
+            assert_int_equal(memfile_get(mf, kept, 1, MEMFILE_NEWEST, &entry), MEMFILE_OK);
+            assert_int_equal(memfile_entry_content_length(entry), chunks < 2 ? CHUNK + CHUNK / 3 : CHUNK + CHUNK / 2);
+            memfile_close(mf);
+        }
+        chunks++;
+    }
+    assert_int_equal(chunks, 4);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +477,8 @@ int main(void)
         cmocka_unit_test(an_object_that_is_not_there_or_another_is_refused),
         cmocka_unit_test(of_several_objects_that_begin_alike_the_right_one_is_read),
         cmocka_unit_test(an_index_that_lies_about_chunks_is_found_out),
+        cmocka_unit_test(a_stream_goes_on_over_a_compaction),
+        cmocka_unit_test(a_damaged_chunk_costs_its_own_content_only),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

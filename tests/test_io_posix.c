@@ -399,6 +399,30 @@ static void a_process_waits_for_the_lock_of_another_and_gets_it_when_that_dies(v
     mine->functions->close(mine);
 }
 
+/* A process that is forked while the lock is held has the open file too, and with it the lock. */
+static void closing_unlocks_even_if_a_child_has_the_file_open(void **state)
+{
+    (void)state;
+    const char *path = temp_path("forked");
+    memfile_error e;
+    mf_io *io = make_io(path, "x");
+    io->functions->close(io);
+    io = open_io(path, MF_IO_WRITE);
+    assert_int_equal(io->functions->lock(io, 0, &e), MEMFILE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    io->functions->close(io);
+    io = open_io(path, MF_IO_WRITE);
+    int rc = io->functions->lock(io, 0, &e);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(rc, MEMFILE_OK);
+    io->functions->close(io);
+}
+
 static void descriptors_are_given_back(void **state)
 {
     (void)state;
@@ -437,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_set_makes_no_wait_shorter_or_longer),
         cmocka_unit_test(the_lock_is_on_the_byte_that_the_specification_names),
         cmocka_unit_test(a_process_waits_for_the_lock_of_another_and_gets_it_when_that_dies),
+        cmocka_unit_test(closing_unlocks_even_if_a_child_has_the_file_open),
         cmocka_unit_test(descriptors_are_given_back),
     };
     return mf_digest_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -255,18 +255,14 @@ int mf_content_exists(mf_store *st, const mf_items *items, const mf_detached *co
     return rc == MEMFILE_DONE ? MEMFILE_OK : rc;
 }
 
-int mf_content_reader_open(mf_content_reader *r, mf_store *st, const mf_detached *content, memfile_error *err)
+static int find_object(mf_content_reader *r, memfile_error *err)
 {
-    uint64_t key = mf_load64(content->root), object = UINT64_MAX, other = UINT64_MAX;
+    mf_store *st = r->store;
+    uint64_t key = mf_load64(r->content.root), object = UINT64_MAX, other;
     uint32_t run = st->state->footer.run_count;
-    memset(r, 0, sizeof *r);
-    r->store = st;
-    r->content = *content;
-    mf_tree_init(&r->tree, MF_ENTRIES_FANOUT);
-    if (!(r->chunk = (uint8_t *)mf_alloc(st->mem, MF_CHUNK_LENGTH)))
-        return mf_fail_memory(err);
     int rc = next_candidate(st, &run, key, &object, err);
     r->object = object;
+    r->tag = st->tag;
     if (rc == MEMFILE_OK) {
         /* Nearly always there is one. If several begin alike, each is looked at. */
         uint32_t more = run;
@@ -276,15 +272,27 @@ int mf_content_reader_open(mf_content_reader *r, mf_store *st, const mf_detached
         rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
         while (several && rc == MEMFILE_OK) {
             bool same = false;
-            rc = object_has_root(st, NULL, object, content, r->chunk, &same, err);
+            rc = object_has_root(st, NULL, object, &r->content, r->chunk, &same, err);
             r->object = object;
             if (rc != MEMFILE_OK || same)
                 break;
             rc = next_candidate(st, &run, key, &object, err);
         }
     }
-    if (rc == MEMFILE_DONE)
-        rc = mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the content of the entry is damaged, or not in the file");
+    return rc == MEMFILE_DONE ? mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                                        "the content of the entry is damaged, or not in the file")
+                              : rc;
+}
+
+int mf_content_reader_open(mf_content_reader *r, mf_store *st, const mf_detached *content, memfile_error *err)
+{
+    memset(r, 0, sizeof *r);
+    r->store = st;
+    r->content = *content;
+    mf_tree_init(&r->tree, MF_ENTRIES_FANOUT);
+    if (!(r->chunk = (uint8_t *)mf_alloc(st->mem, MF_CHUNK_LENGTH)))
+        return mf_fail_memory(err);
+    int rc = find_object(r, err);
     if (rc != MEMFILE_OK)
         mf_content_reader_close(r);
     return rc;
@@ -299,7 +307,9 @@ int mf_content_reader_read(mf_content_reader *r, void *out, size_t size, size_t 
             if (r->next_chunk == chunk_count(&r->content))
                 break;
             size_t n = length_of_chunk(&r->content, r->next_chunk);
-            int rc = read_chunk(r->store, NULL, r->object, r->next_chunk, r->chunk, n, err);
+            int rc = r->tag == r->store->tag ? MEMFILE_OK : find_object(r, err); /* a compaction gives other numbers */
+            if (rc == MEMFILE_OK)
+                rc = read_chunk(r->store, NULL, r->object, r->next_chunk, r->chunk, n, err);
             if (rc != MEMFILE_OK) {
                 *length = 0;
                 return rc;

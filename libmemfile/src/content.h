@@ -38,6 +38,7 @@ typedef struct mf_content_reader {
     mf_store *store;
     mf_detached content;
     uint64_t object, next_chunk;
+    uint32_t tag; /* the incarnation that gave the object its number */
     uint8_t *chunk;
     size_t chunk_length, given;
     mf_tree tree;

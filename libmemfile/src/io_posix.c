@@ -285,6 +285,7 @@ static void file_close(mf_io *io)
     file_io *f = (file_io *)io;
     if (f->temporary)
         unlinkat(f->directory, f->temporary, 0);
+    file_unlock(io); /* a process that was forked meanwhile holds the open file, and so the lock, too */
     file_settle(io, 1);
     if (f->fd >= 0)
         close(f->fd);

@@ -99,10 +99,12 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
         s->codec == MF_CODEC_ZSTD_DICTIONARY)
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the chunk at offset %llu does not decode",
                        (unsigned long long)s->offset);
-    if (index == 0) {
+    if (index == 0 || number != v->object_number) { /* the one before it ends here, even if the first chunk of this is lost */
         int rc = end_object(v);
         if (rc != MEMFILE_OK)
             return rc;
+    }
+    if (index == 0) {
         forget_objects(v, s, number);
         v->in_object = true;
         v->object_number = number;
