@@ -16,8 +16,8 @@ static void recover(const char *path, int verdict, const fuzz_reading *before)
     int rc = memfile_recover(path, output, &o, &r, &e);
     FUZZ_CHECK(verdict != MEMFILE_OK || rc == MEMFILE_OK || (rc == MEMFILE_E_DAMAGED && r.left_out > 0), "a sound file is not recovered: %d, %s", rc, e.message);
     FUZZ_CHECK(rc == MEMFILE_OK || fuzz_is_files_fault(rc), "recover: %d, %s", rc, e.message);
-    fuzz_verdict("recover: %d, %llu entries", rc, (unsigned long long)(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED ? r.entries : 0));
-    bool wrote = rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED;
+    fuzz_verdict("recover: %d, %llu entries", rc, (unsigned long long)(rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED ? r.entries : 0));
+    bool wrote = rc == MEMFILE_OK || rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED;
     FUZZ_CHECK(wrote == fuzz_exists(output), "%d, %s; and the output is %s", rc, e.message, wrote ? "missing" : "there");
     if (!wrote)
         return;

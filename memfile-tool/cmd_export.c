@@ -24,6 +24,7 @@ int run_export(args *a)
     }
     progress_clear();
     rc = rc < 0 ? report(a->positional[0], memfile_last_error(mf)) : damaged ? report_damaged(a->positional[0], damaged) : EXIT_DONE;
+    rc = reading_ended(mf, a->positional[0], rc);
     memfile_cursor_close(cursor);
     memfile_close(mf);
     return finish_output(rc);

@@ -47,7 +47,7 @@ int run_get(args *a)
     } else if (rc == MEMFILE_OK) {
         rc = print_content(mf, entry);
     }
-    code = rc == MEMFILE_OK ? EXIT_DONE : report(path, memfile_last_error(mf));
+    code = rc == MEMFILE_OK ? reading_ended(mf, path, EXIT_DONE) : report(path, memfile_last_error(mf));
     memfile_close(mf);
     return finish_output(code);
 }

@@ -147,6 +147,7 @@ int run_list(args *a)
             break;
     }
     code = rc < 0 ? report(path, memfile_last_error(mf)) : damaged ? report_damaged(path, damaged) : shown ? EXIT_DONE : EXIT_NOTHING;
+    code = reading_ended(mf, path, code);
     memfile_cursor_close(cursor);
     memfile_close(mf);
     return finish_output(code);

@@ -33,10 +33,10 @@ int run_recover(args *a)
         print_json_string(stdout, rc == MEMFILE_OK ? "nothing lost" : memfile_strerror(rc),
                           strlen(rc == MEMFILE_OK ? "nothing lost" : memfile_strerror(rc)));
         printf(",\"written\":%s,\"entries\":%llu,\"commits\":%llu,\"lost_entries\":%llu,\"lost_commits\":%llu,"
-               "\"left_out\":%llu,\"bytes\":%llu,\"same_history\":%s",
+               "\"left_out\":%llu,\"unfinished_bytes\":%llu,\"bytes\":%llu,\"same_history\":%s",
                written ? "true" : "false", (unsigned long long)r.entries, (unsigned long long)r.commits,
                (unsigned long long)r.damage.lost_entries, (unsigned long long)r.damage.lost_commits,
-               (unsigned long long)r.left_out, (unsigned long long)r.bytes_after, r.same_history ? "true" : "false");
+               (unsigned long long)r.left_out, (unsigned long long)r.damage.unfinished_bytes, (unsigned long long)r.bytes_after, r.same_history ? "true" : "false");
         if (written) {
             printf(",\"history_digest\":\"");
             print_hex(stdout, r.history_digest, 32);
@@ -52,6 +52,9 @@ int run_recover(args *a)
         if (r.left_out)
             printf("left out:  %llu %s that only a newer version knows\n", (unsigned long long)r.left_out,
                    plural(r.left_out, "segment", "segments"));
+        if (r.damage.unfinished_bytes)
+            printf("unfinished: %llu %s at the end, an interrupted append or a commit whose end is missing\n",
+                   (unsigned long long)r.damage.unfinished_bytes, plural(r.damage.unfinished_bytes, "byte", "bytes"));
         printf("history:   %s\n", r.same_history ? "the same as before" : "its own from the first loss on");
     }
     int code = exit_code_of(rc);

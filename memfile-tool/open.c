@@ -33,6 +33,17 @@ int open_memfile(const char *path, memfile_mode mode, memfile_options *options, 
     return EXIT_DONE;
 }
 
+int reading_ended(memfile *mf, const char *path, int code)
+{
+    memfile_info info;
+    memset(&info, 0, sizeof info);
+    memfile_get_info(mf, &info, sizeof info);
+    if (!info.incomplete || (code != EXIT_DONE && code != EXIT_NOTHING))
+        return code;
+    hint("'%s' is damaged: entries, or newer versions of them, may be missing here", path);
+    return EXIT_DAMAGE;
+}
+
 bool write_options(const args *a, memfile_options *out)
 {
     uint64_t threads = out->threads, wait = 10;

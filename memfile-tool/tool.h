@@ -143,6 +143,8 @@ void progress_clear(void);
 
 /* ---- opening */
 int open_memfile(const char *path, memfile_mode mode, memfile_options *options, memfile **out);
+/* What a verb that reads ends with: `code`, or EXIT_DAMAGE if something may be missing from what it printed. */
+int reading_ended(memfile *mf, const char *path, int code);
 /* The options --wait, --threads, --author and --sign-with of verbs that write, where given. */
 bool write_options(const args *a, memfile_options *out);
 /* a/b/c to names in `storage`; 0 when there is none, or more than 32 */

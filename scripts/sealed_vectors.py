@@ -709,10 +709,10 @@ def outsiders(vector):
         vector(f"bad-torn-sealed-{name}", "14.3", why, f, data=whole + tail, expect="truncated", read="sound", unfinished=len(tail),
                outside="truncated")
     vector("bad-end-sealed-body", "14.3", "A bit of the newest sealed commit flipped, nothing mended: it does not count.", f,
-           data=whole + flip(single, 120), recover=3, unfinished=len(single))
+           data=whole + flip(single, 120), recover=3, unfinished=len(single), read="damaged")
     broken = flip(group, 70)
     vector("bad-end-sealed-group", "14.3", "A sealed segment of the newest group, which is not SYNCED, is damaged; its commit is sound.", f,
-           data=whole + broken, recover=4, unfinished=len(broken))
+           data=whole + broken, recover=4, unfinished=len(broken), read="damaged")
     g.entries = g.entries[:5]
     vector("good-sealed-group-small", "9.4", "A group of sealed segments whose commit is not SYNCED: all of it is sound, so it counts.", g)
 

@@ -451,7 +451,8 @@ static void recover(work *w)
     o.environment = &w->environment;
     o.unlock = work_unlock_path(CRASH_PATH);
     disk_mark(w->disk, MARK_OUTPUT_BEGUN, newest);
-    if (memfile_recover(CRASH_PATH, CRASH_OUTPUT, &o, &r, &e) != MEMFILE_OK || !r.same_history)
+    int rc = memfile_recover(CRASH_PATH, CRASH_OUTPUT, &o, &r, &e);
+    if ((rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED) || !r.same_history)
         fail_work(w, "recover: %s", e.message);
     else
         disk_mark(w->disk, MARK_OUTPUT, newest);

@@ -448,6 +448,67 @@ static void damage_in_one_commit_costs_that_commit(void **state)
 
 /* A flip anywhere in an index page, a footer or a commit of a large file: whatever
  * entry is not in the flipped segment itself is still found, listed and right. */
+/* The block of the newest version of a memory is damaged: the older one is not given out as the newest. */
+static void an_older_version_is_not_given_for_a_lost_one(void **state)
+{
+    (void)state;
+    const char *path = temp_path("older");
+    static mf_segment segments[64];
+    size_t length;
+    memfile_info info;
+    memfile *mf = create_file(path);
+    for (int version = 0; version < 3; version++) {
+        char text[64];
+        for (int i = 0; i < 900; i++) {
+            snprintf(text, sizeof text, "of many, number %d of version %d", i, version);
+            put_text(mf, i == 0 && version < 2 ? "a" : NULL, text);
+        }
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, segments, 64);
+    int hidden = 0, others = 0;
+    for (size_t i = 0; i < count; i++) {
+        memfile_options o = MEMFILE_OPTIONS_INIT;
+        const memfile_entry *e;
+        mf_slice head, stored;
+        memfile_error why;
+        if (segments[i].type != MF_TYPE_RECORDS)
+            continue;
+        assert_int_equal(mf_segment_split(&segments[i], bytes + segments[i].offset, &head, &stored, &why), MEMFILE_OK);
+        mf_cursor c = mf_cursor_of(head.data, head.length);
+        uint64_t first = mf_get_varint(&c), rows = mf_get_varint(&c);
+        bool hides = first <= 900 && 900 < first + rows; /* its newest version */
+        bytes[segments[i].offset + 80] ^= 1;
+        write_file(path, bytes, length);
+        bytes[segments[i].offset + 80] ^= 1;
+        mf = open_file(path, MEMFILE_READ);
+        assert_int_equal(memfile_get_info(mf, &info, sizeof info), MEMFILE_OK);
+        assert_false(info.incomplete); /* nobody has looked there */
+        int rc = memfile_get(mf, "a", 1, MEMFILE_NEWEST, &e);
+        assert_int_equal(rc, hides ? MEMFILE_E_DAMAGED : MEMFILE_OK);
+        assert_int_equal(memfile_get_info(mf, &info, sizeof info), MEMFILE_OK);
+        assert_int_equal(info.incomplete, hides);
+        if (hides) {
+            assert_non_null(strstr(memfile_last_error(mf)->message, "entry 0, but a newer one"));
+            assert_int_equal(memfile_get(mf, "a", 1, 1, &e), MEMFILE_OK); /* as of the first commit it was the newest */
+            assert_int_equal(memfile_get(mf, "b", 1, MEMFILE_NEWEST, &e), MEMFILE_E_DAMAGED);
+        }
+        memfile_close(mf);
+        o.strictness = MEMFILE_SALVAGE;
+        assert_int_equal(memfile_open(path, MEMFILE_READ, &o, &mf, NULL), MEMFILE_OK);
+        assert_int_equal(memfile_get(mf, "a", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_number(e), hides ? 0 : 900);
+        memfile_close(mf);
+        hidden += hides;
+        others += !hides;
+    }
+    assert_int_equal(hidden, 1);
+    assert_true(others > 1);
+    free(bytes);
+}
+
 static void damage_to_index_and_footer_costs_nothing(void **state)
 {
     (void)state;
@@ -687,6 +748,7 @@ int main(void)
         cmocka_unit_test(a_whole_commit_whose_group_is_torn_becomes_void),
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
+        cmocka_unit_test(an_older_version_is_not_given_for_a_lost_one),
         cmocka_unit_test(damage_to_index_and_footer_costs_nothing),
         cmocka_unit_test(a_content_is_read_without_an_index),
         cmocka_unit_test(what_may_be_lost_is_not_called_missing),

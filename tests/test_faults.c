@@ -1249,8 +1249,8 @@ static int recover(world *w, const char *name, unsigned threads)
     o.unlock = unlock();
     w->step = "memfile_recover";
     now.rc = memfile_recover(w->path, w->other, &o, &now.recover, &w->error);
-    w->other_exists = now.rc == MEMFILE_OK || now.rc == MEMFILE_E_DAMAGED || now.rc == MEMFILE_E_UNCERTAIN;
-    if (now.rc != MEMFILE_OK && now.rc != MEMFILE_E_DAMAGED) {
+    w->other_exists = now.rc == MEMFILE_OK || now.rc == MEMFILE_E_DAMAGED || now.rc == MEMFILE_E_TRUNCATED || now.rc == MEMFILE_E_UNCERTAIN;
+    if (now.rc != MEMFILE_OK && now.rc != MEMFILE_E_DAMAGED && now.rc != MEMFILE_E_TRUNCATED) {
         const memfile_recover_result zero = {0};
         if (memcmp(&now.recover, &zero, sizeof zero) != 0)
             wrong(w, "a recovery that failed gave numbers");

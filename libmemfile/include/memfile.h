@@ -364,7 +364,8 @@ typedef struct memfile_entry memfile_entry;
 
 /* Newest version of the memory `id` (text; a UUID may be given as such) as of
  * commit number `as_of` (MEMFILE_NEWEST: of the handle's snapshot). The view is
- * valid until the next call on the handle. NOT_FOUND. */
+ * valid until the next call on the handle. NOT_FOUND. DAMAGED: none that can be read, or a newer one
+ * may be in what cannot be read; with MEMFILE_SALVAGE the newest that can be read is given then. */
 MEMFILE_API int memfile_get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out);
 
 /* Entry by its number. */
@@ -483,6 +484,8 @@ typedef struct memfile_info {
     int padded;
     int outside; /* opened without a key: commits, entries and what follows from them are not known, and 0 */
     uint64_t forgotten;        /* entries that were forgotten, and stand in the file until it is compacted */
+    int incomplete; /* something cannot be read that may hold entries, newer versions of those that are read, or what
+                     * forgets them: known from opening, and once reading met it */
 } memfile_info;
 
 /* struct_size bytes of *info are filled: pass sizeof(memfile_info). Costs no reading beyond
@@ -740,8 +743,9 @@ typedef struct memfile_recover_result {
  * verified before it gets its name. What fails its checksum is never copied. Commits
  * of which nothing is left are left out; entries and commits are numbered anew behind
  * the first loss, and the history goes on from there under digests of its own.
- * OK: nothing was lost (an unfinished append at the end was no commit yet). DAMAGED:
- * something was, or left out, and `output` has the rest. UNCERTAIN: `output` is whole, but its
+ * OK: nothing was lost. TRUNCATED: nothing that is known to have been committed, but unfinished bytes stand at
+ * the end, as verify says: an append that was interrupted, or a commit whose end was cut off. DAMAGED:
+ * something was lost, or left out, and `output` has the rest. UNCERTAIN: `output` is whole, but its
  * directory could not be synced. On any other error, and when nothing sound was found
  * (NOT_MEMFILE), there is no output. */
 MEMFILE_API int memfile_recover(const char *path, const char *output, const memfile_recover_options *options,

@@ -385,7 +385,7 @@ static int take_block(memfile_cursor *c, mf_object *o)
 
 static int no_more(memfile_cursor *c)
 {
-    uint64_t lost = c->lost + c->mf->store.state->doubtful;
+    uint64_t lost = c->lost + mf_ranges_count(&c->mf->store.state->doubtful);
     return lost ? mf_fail(&c->mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
                           "%llu entries could not be read; all others were", (unsigned long long)lost)
                 : MEMFILE_DONE;

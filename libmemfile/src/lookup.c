@@ -245,6 +245,14 @@ bool mf_ranges_have(const mf_ranges *r, uint64_t entry)
     return low < r->count && r->v[low].first <= entry;
 }
 
+uint64_t mf_ranges_count(const mf_ranges *r)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < r->count; i++)
+        count += r->v[i].end - r->v[i].first;
+    return count;
+}
+
 void mf_ranges_free(mf_ranges *r, const mf_mem *mem)
 {
     mf_free(mem, r->v);
@@ -292,9 +300,7 @@ static int read_forgotten(mf_store *st, memfile_error *err)
         return rc;
     }
     mf_ranges_settle(&ranges);
-    uint64_t count = 0;
-    for (size_t i = 0; i < ranges.count; i++)
-        count += ranges.v[i].end - ranges.v[i].first;
+    uint64_t count = mf_ranges_count(&ranges);
     if (count < st->state->footer.forgotten) {
         mf_ranges_free(&ranges, st->mem);
         return mf_fail(err, MEMFILE_E_DAMAGED, st->state->footer_offset, "the index has %llu of %llu forgotten entries",

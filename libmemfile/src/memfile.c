@@ -378,15 +378,23 @@ static int show(memfile *mf, mf_object *o, uint32_t row, const memfile_entry **o
     return MEMFILE_OK;
 }
 
-/* Could an entry that is not found stand in what cannot be read? Without an index: in a gap between the blocks. */
+/* Without an index: is an entry with a number in [from, to) in no block that can be read? */
+static bool is_gap(const mf_state *s, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < s->block_count && from < to; i++) {
+        uint64_t first = s->blocks[i].first_entry, end = first + s->blocks[i].entry_count;
+        if (first <= from && from < end)
+            from = end;
+    }
+    return from < to;
+}
+
+/* Could an entry that is not found stand in what cannot be read? */
 static bool something_is_lost(const mf_state *s)
 {
-    uint64_t next = 0;
     if (!s->blocks)
         return s->unfinished_is_damage || s->lost_commits > 0;
-    for (uint32_t i = 0; i < s->block_count && s->blocks[i].first_entry == next; i++)
-        next += s->blocks[i].entry_count;
-    return next != s->entries || !s->end_known || s->doubtful > 0;
+    return is_gap(s, 0, s->entries) || !s->end_known || s->doubtful.count > 0;
 }
 
 static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)
@@ -410,6 +418,15 @@ static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, co
     if (rc == MEMFILE_E_NOT_FOUND)
         return mf_fail(&mf->error, rc, MF_NOWHERE, "no entry has the id '%.*s'", (int)(id_length < 80 ? id_length : 80),
                        id);
+    const mf_state *s = mf->store.state;
+    uint64_t entry = rc == MEMFILE_OK ? o->first_entry + row : 0;
+    if (rc == MEMFILE_OK && s->blocks && mf->settings.strictness != MEMFILE_SALVAGE &&
+        (is_gap(s, entry, limit) || (as_of == MEMFILE_NEWEST && !s->end_known))) {
+        mf_store_release(&mf->store, o);
+        return mf_fail(&mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                       "the newest version of '%.*s' that can be read is entry %llu, but a newer one may have been lost",
+                       (int)(id_length < 80 ? id_length : 80), id, (unsigned long long)entry);
+    }
     return rc == MEMFILE_OK ? show(mf, o, row, out) : rc;
 }
 
@@ -474,14 +491,6 @@ static int first_commit(void *context, const memfile_commit_info *commit)
     return MEMFILE_DONE;
 }
 
-static uint64_t forgotten_of(const mf_state *s)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < s->forgotten.count; i++)
-        n += s->forgotten.v[i].end - s->forgotten.v[i].first;
-    return n - s->doubtful;
-}
-
 int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
 {
     const mf_state *s = mf->store.state;
@@ -521,7 +530,8 @@ int memfile_get_info(memfile *mf, memfile_info *info, size_t struct_size)
     i.memory_kib = k->memory_kib;
     i.padded = (k->flags & MF_KEYS_PADDED) != 0;
     i.outside = mf->store.without_key;
-    i.forgotten = s->blocks ? forgotten_of(s) : s->footer.forgotten;
+    i.forgotten = s->blocks ? mf_ranges_count(&s->forgotten) - mf_ranges_count(&s->doubtful) : s->footer.forgotten;
+    i.incomplete = something_is_lost(s);
     memcpy(info, &i, struct_size < sizeof i ? struct_size : sizeof i);
     return MEMFILE_OK;
 }

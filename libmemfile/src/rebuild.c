@@ -243,11 +243,12 @@ int mf_store_find_forgotten(mf_store *st, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = mf_forgets_resolve(&forgets, &search, err);
     for (size_t i = 0; rc == MEMFILE_OK && search.unmatched > 0 && i < h.unknown.count; i++)
-        if (mf_ranges_add(&st->state->forgotten, h.unknown.v[i], st->mem) != 0)
+        if (mf_ranges_add(&st->state->forgotten, h.unknown.v[i], st->mem) != 0 ||
+            mf_ranges_add(&st->state->doubtful, h.unknown.v[i], st->mem) != 0)
             rc = mf_fail_memory(err);
     mf_ranges_settle(&st->state->forgotten);
     st->state->forgotten_ready = st->state->forgotten.count > 0;
-    st->state->doubtful = search.unmatched > 0 ? h.unknown.count : 0;
+    mf_ranges_settle(&st->state->doubtful);
     mf_free(st->mem, h.unknown.v);
     mf_free(st->mem, forgets.v);
     return rc;

@@ -229,6 +229,20 @@ static int open_old(recovery *c, const char *path)
     return rc == MEMFILE_OK ? mf_store_find_forgotten(&c->old, c->err) : rc;
 }
 
+/* Entries that may be forgotten ones, since what tells is lost: they are not given out (SPEC 17.1), and so are lost. */
+static void tell_doubtful(recovery *c, memfile_recover_result *r)
+{
+    const mf_ranges *doubtful = &c->old.committed.doubtful;
+    for (size_t i = 0; i < doubtful->count; i++) {
+        uint64_t first = doubtful->v[i].first, count = doubtful->v[i].end - first;
+        const memfile_finding finding = {MEMFILE_E_DAMAGED, 0, 0, first, count, 0, 0,
+                                         "entries that may be forgotten ones are left out: what tells is lost"};
+        r->damage.lost_entries += count;
+        if (c->options->finding)
+            c->options->finding(c->options->context, &finding);
+    }
+}
+
 static const mf_tail_commit *blocks_of(const recovery *c)
 {
     return c->old.committed.blocks ? c->old.committed.blocks : c->blocks;
@@ -613,12 +627,17 @@ static int conclude(recovery *c, memfile_recover_result *r)
     r->same_history = !c->lossy && r->damage.lost_commits == 0 && !r->damage.memory_unknown &&
                       memcmp(c->fold.digest, r->damage.history_digest, 32) == 0;
     r->left_out = c->left_out;
+    if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0 && c->left_out > 0)
+        return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE,
+                       "all entries and commits were recovered; %llu segments that only a newer version knows are left out",
+                       (unsigned long long)c->left_out);
+    if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0 && r->damage.unfinished_bytes > 0)
+        return mf_fail(c->err, MEMFILE_E_TRUNCATED, MF_NOWHERE,
+                       "all that is known to have been committed was recovered; %llu unfinished bytes at the end were not: "
+                       "an append that was interrupted, or a commit of which the end is missing",
+                       (unsigned long long)r->damage.unfinished_bytes);
     if (r->same_history && r->damage.lost_entries == 0 && r->damage.lost_commits == 0)
-        return c->left_out == 0 ? MEMFILE_OK
-                                : mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE,
-                                          "all entries and commits were recovered; %llu segments that only a newer version "
-                                          "knows are left out",
-                                          (unsigned long long)c->left_out);
+        return MEMFILE_OK;
     return mf_fail(c->err, MEMFILE_E_DAMAGED, MF_NOWHERE, "%llu entries and %llu commits are lost%s; the rest was recovered",
                    (unsigned long long)r->damage.lost_entries, (unsigned long long)r->damage.lost_commits,
                    r->damage.memory_unknown ? ", and the memory's id" : "");
@@ -693,6 +712,8 @@ int memfile_recover(const char *path, const char *output, const memfile_recover_
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, MF_NOWHERE, "no sound commit and no sound entry was found");
     if (rc == MEMFILE_OK)
         rc = open_old(c, path);
+    if (rc == MEMFILE_OK)
+        tell_doubtful(c, result);
     if (rc == MEMFILE_OK)
         rc = write_all(c, output, &result->bytes_after);
     if (rc == MEMFILE_OK)

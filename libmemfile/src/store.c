@@ -826,6 +826,7 @@ void mf_state_free(mf_state *state, const mf_mem *mem)
 {
     mf_footer_free(&state->footer, mem);
     mf_ranges_free(&state->forgotten, mem);
+    mf_ranges_free(&state->doubtful, mem);
     state->forgotten_ready = false;
     mf_free(mem, state->blocks);
     state->blocks = NULL;

@@ -52,6 +52,7 @@ typedef struct mf_ranges {
 int mf_ranges_add(mf_ranges *ranges, uint64_t entry, const mf_mem *mem);
 void mf_ranges_settle(mf_ranges *ranges);
 bool mf_ranges_have(const mf_ranges *ranges, uint64_t entry);
+uint64_t mf_ranges_count(const mf_ranges *ranges);
 void mf_ranges_free(mf_ranges *ranges, const mf_mem *mem);
 
 /* What the newest commit says. */
@@ -80,7 +81,7 @@ typedef struct mf_state {
      * commits that could be read, and of those before them */
     mf_items *contents;
     bool end_known;         /* with blocks: the newest commit was read, so `entries` is how many there are */
-    uint64_t doubtful;      /* with blocks: entries that are taken for forgotten, because it cannot be told */
+    mf_ranges doubtful;     /* with blocks: entries that are taken for forgotten, because it cannot be told */
     uint64_t lost_commits;  /* damaged ones in the tail */
     uint64_t file_size;     /* when it was looked at */
     bool unfinished_is_damage;
