@@ -524,6 +524,69 @@ static void a_sound_file_is_recovered_as_it_is(void **state)
 }
 
 /* Whatever else is sound. Without the header too: what is sealed was sealed. */
+/* Debris whose VOID is damaged holds commits that never counted: what stands behind them tells. */
+static void a_damaged_void_costs_nothing_but_itself(void **state)
+{
+    (void)state;
+    const char *path = temp_path("voided"), *out = temp_path("voided-recovered");
+    size_t length;
+    for (int twice = 0; twice < 2; twice++) {
+        uint64_t before = 0, voids[2] = {0, 0};
+        size_t void_count = 0;
+        memfile_recover_result r;
+        memfile_error e;
+        memfile *mf = create_file(path);
+        for (int i = 0; i < 5; i++) {
+            put_text(mf, NULL, "one of five");
+            commit_ok(mf);
+        }
+        memfile_close(mf);
+        for (int tear = 0; tear <= twice; tear++) {
+            uint8_t *bytes = read_file(path, &length);
+            write_file(path, bytes, length - (tear ? 3 : 20));
+            free(bytes);
+            mf = open_file(path, MEMFILE_WRITE);
+            for (int i = 0; i < (tear == twice ? 60 : 1); i++)
+                put_text(mf, NULL, "behind a tear, in a batch that is one commit or more than what a small commit takes");
+            commit_ok(mf);
+            memfile_close(mf);
+        }
+        mf = open_file(path, MEMFILE_WRITE);
+        put_text(mf, "end", "end");
+        commit_ok(mf);
+        memfile_close(mf);
+        memfile_verify_result sound;
+        assert_int_equal(verify_path(path, &sound), MEMFILE_OK);
+        uint8_t *bytes = read_file(path, &length);
+        for (uint64_t at = MF_HEADER_LENGTH; at + 64 < length; at += 8) {
+            mf_segment s;
+            if (mf_segment_decode(&s, bytes + at, at, mf_load32(bytes + 32), &e) != MEMFILE_OK)
+                continue;
+            if (s.type == MF_TYPE_VOID) {
+                assert_true(void_count < 2);
+                voids[void_count++] = at;
+                before = s.previous_commit;
+            }
+        }
+        assert_int_equal(void_count, 1 + twice);
+        for (size_t which = 0; which <= void_count; which++)
+            for (int body = 0; body < 2; body++) { /* of each VOID, and of the commit before the debris */
+                uint8_t *byte = bytes + (which < void_count ? voids[which] : before) + (body ? 70 : 21);
+                *byte ^= 4;
+                write_file(path, bytes, length);
+                *byte ^= 4;
+                unlink(out);
+                int rc = memfile_recover(path, out, NULL, &r, &e);
+                if (rc != MEMFILE_OK && rc != MEMFILE_E_DAMAGED)
+                    fail_msg("%s", e.message);
+                if (r.entries + (which == void_count) < sound.entries)
+                    fail_msg("%d tears, void %zu, body %d: %llu of %llu entries", 1 + twice, which, body,
+                             (unsigned long long)r.entries, (unsigned long long)sound.entries);
+            }
+        free(bytes);
+    }
+}
+
 static void that_no_key_slots_are_left_is_said(void **state)
 {
     (void)state;
@@ -601,6 +664,7 @@ int main(void)
         cmocka_unit_test(what_is_inserted_or_cut_out_displaces_only),
         cmocka_unit_test(segments_doubled_removed_or_swapped_are_sorted_out),
         cmocka_unit_test(a_siblings_segment_is_not_taken),
+        cmocka_unit_test(a_damaged_void_costs_nothing_but_itself),
         cmocka_unit_test(that_no_key_slots_are_left_is_said),
         cmocka_unit_test(a_segment_that_says_it_is_far_away_costs_no_time),
         cmocka_unit_test(what_is_no_memfile_gives_none),

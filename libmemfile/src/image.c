@@ -168,6 +168,7 @@ static void keep_header(mf_image *image, const mf_segment *s, const uint8_t *raw
 static int find_segments(search *s, mf_image *image, range_list *placed, range_list *displaced)
 {
     uint32_t tag = image->tag;
+    uint64_t budget = 4 * s->size + ((uint64_t)64 << 20);
     bool found = true;
     for (uint64_t at = 0;;) {
         const uint8_t *p;
@@ -183,10 +184,11 @@ static int find_segments(search *s, mf_image *image, range_list *placed, range_l
                           : MEMFILE_E_DAMAGED;
         if (decoded == MEMFILE_OK) {
             size_t total = (size_t)mf_segment_total(&segment);
-            rc = look(s, at, total, &p, &got);
+            bool affordable = total <= budget; /* sound headers one behind the other may each claim a long body */
+            rc = affordable ? look(s, at, total, &p, &got) : MEMFILE_OK;
             if (rc != MEMFILE_OK)
                 return rc;
-            if (got == total && mf_segment_check(&segment, p, &why) == MEMFILE_OK) {
+            if (affordable && got == total && mf_segment_check(&segment, p, &why) == MEMFILE_OK) {
                 keep_header(image, &segment, p);
                 image->sealed_seen |= segment.type == MF_TYPE_SEALED;
                 if (add_range(offset == at ? placed : displaced, (mf_extent){offset, at, total}) != 0)
@@ -194,6 +196,7 @@ static int find_segments(search *s, mf_image *image, range_list *placed, range_l
                 at += total;
                 continue;
             }
+            budget -= affordable ? total : 0;
         }
         at++;
     }

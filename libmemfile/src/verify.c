@@ -339,16 +339,18 @@ static bool belongs(group_at_hand *h, const mf_segment *s)
     return s->previous_commit == h->walked->previous_commit && s->parent_tag == h->tag;
 }
 
-/* What the Parent_Tag of the commit would be without its group (SPEC 9.4). *known: false if a header of the group is
- * damaged, and nobody can tell. */
-static int ungrouped_tag(mf_verify *v, const mf_walk_group *g, const mf_segment *commit, uint64_t *parent, bool *known)
+/* What the Parent_Tag of the commit would be without its group, of `length` bytes (SPEC 9.4). *known: false if a
+ * header of the group is damaged, and nobody can tell. */
+static int ungrouped_tag(mf_verify *v, const mf_walk_group *g, const mf_segment *commit, uint64_t length, uint64_t *parent,
+                         bool *known)
 {
     uint64_t tag = 0;
     *known = true;
     if (commit->flags & MF_FLAG_SYNCED)
         return MEMFILE_OK;
-    *known = g->commit_offset - g->first_segment <= MF_SMALL_GROUP_MAX;
-    for (uint64_t at = g->first_segment; at < g->commit_offset && *known;) {
+    *known = length <= MF_SMALL_GROUP_MAX && length <= g->commit_offset - g->start;
+    /* where it says it begins: the VOID before that may be damaged, and then the walk has taken in what it names */
+    for (uint64_t at = *known ? g->commit_offset - length : 0; at < g->commit_offset && *known;) {
         const uint8_t *raw;
         mf_segment s;
         memfile_error why;
@@ -409,7 +411,7 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
     }
     bool bound = true;
     if (rc == MEMFILE_OK)
-        rc = ungrouped_tag(v, g, &h->segment, &h->segment.parent_tag, &bound);
+        rc = ungrouped_tag(v, g, &h->segment, v->outside ? h->group_length : h->commit.group_length, &h->segment.parent_tag, &bound);
     if (rc == MEMFILE_OK && (bound ? !belongs(h, &h->segment) : h->segment.previous_commit != g->previous_commit))
         rc = mf_fail(v->err, MEMFILE_E_DAMAGED, g->commit_offset,
                      "the commit at offset %llu does not belong behind what stands before it",

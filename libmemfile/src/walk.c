@@ -165,6 +165,25 @@ static int is_whole(mf_walk *w, const mf_walk_group *g, const mf_segment *commit
     return MEMFILE_OK;
 }
 
+/* A commit that is not sound, in what no VOID that can be read names: what stands behind it names the same commit
+ * as it does, where it would name this one. */
+static int is_debris(mf_walk *w, const mf_segment *s, bool *yes, memfile_error *err)
+{
+    const uint8_t *raw;
+    uint64_t next;
+    *yes = false;
+    if (w->budget == 0)
+        return MEMFILE_OK;
+    uint64_t from = s->offset + mf_segment_total(s);
+    int rc = find_header(w, from, &next, err);
+    if (rc != MEMFILE_OK || next >= w->end)
+        return rc;
+    w->budget -= next - from < w->budget ? next - from : w->budget;
+    rc = mf_walk_bytes(w, next, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+    *yes = rc == MEMFILE_OK && mf_load64(raw + 24) == s->previous_commit;
+    return rc;
+}
+
 /* One pass over a group. thorough: bodies are checked, and where something is
  * unsound a void is looked for; else only headers are read. */
 static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
@@ -195,11 +214,14 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
         if (header == MEMFILE_OK && mf_segment_total(&s) > w->end - at)
             header = MEMFILE_E_DAMAGED;
         sound = header;
-        if (header == MEMFILE_OK && thorough) {
+        if (header == MEMFILE_OK && thorough && mf_segment_total(&s) > w->budget) {
+            sound = MEMFILE_E_DAMAGED; /* sound headers one behind the other, each with a long body that is not */
+        } else if (header == MEMFILE_OK && thorough) {
             rc = mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err);
             if (rc != MEMFILE_OK)
                 return rc;
             sound = mf_segment_check(&s, raw, &why);
+            w->budget -= sound == MEMFILE_OK ? 0 : mf_segment_total(&s);
             if (sound == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) && !is_commit_of(w, g, &s, raw))
                 sound = MEMFILE_E_DAMAGED; /* SPEC 2.5: a commit that disagrees may stand in a void */
             if (sound == MEMFILE_OK && (s.flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) == MF_FLAG_COMMIT && !looked) {
@@ -241,6 +263,17 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
         if (thorough && s.previous_commit >= g->start && in_gap(g, s.previous_commit)) {
             g->lost_commit = s.previous_commit; /* its own header is damaged: the group ended there */
             break;
+        }
+        if (thorough && sound != MEMFILE_OK && (s.flags & MF_FLAG_COMMIT)) {
+            bool debris;
+            rc = is_debris(w, &s, &debris, err);
+            if (rc != MEMFILE_OK)
+                return rc;
+            if (debris) {
+                add_gap(g, at, at + mf_segment_total(&s));
+                at += mf_segment_total(&s);
+                continue;
+            }
         }
         rc = is_void_of(w, g, &s, &is_void, err);
         if (rc != MEMFILE_OK)

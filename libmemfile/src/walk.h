@@ -27,7 +27,8 @@ typedef struct mf_walk_group {
 typedef struct mf_walk {
     mf_store *store;
     uint64_t end, at, previous_commit;
-    uint64_t budget; /* bytes that may still be searched for voids: a hostile file must not ask for more and more */
+    uint64_t budget; /* bytes that may still be searched for voids, and checked in vain: a hostile file must not ask for
+                      * more and more */
     uint8_t *window; /* part of the file that was read ahead */
     uint64_t window_start;
     size_t window_length, window_size;
