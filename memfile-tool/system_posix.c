@@ -107,10 +107,24 @@ static bool write_all(int fd, const char *text, size_t length)
     return true;
 }
 
+/* What has no name after a loss of power is lost too. */
+static bool sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return synced;
+}
+
 int file_write_new(const char *path, const char *text, size_t length)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool written = fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0;
+    /* 0600 whatever the umask is */
+    bool written = fd >= 0 && fchmod(fd, 0600) == 0 && write_all(fd, text, length) && fsync(fd) == 0 && sync_folder_of(path);
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && written) {
         error = errno;

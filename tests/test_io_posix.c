@@ -399,6 +399,83 @@ static void a_process_waits_for_the_lock_of_another_and_gets_it_when_that_dies(v
     mine->functions->close(mine);
 }
 
+static void what_took_the_name_meanwhile_is_not_replaced(void **state)
+{
+    (void)state;
+    const char *path = temp_path("taken-over"), *other = temp_path("other");
+    memfile_error e;
+    mf_io *old, *made;
+    mf_io *io = make_io(path, "old");
+    io->functions->close(io);
+    old = open_io(path, MF_IO_WRITE);
+    made = open_io(path, MF_IO_REPLACE);
+    assert_int_equal(mf_io_write(made, 0, "new", 3, &e), MEMFILE_OK);
+    write_file(other, (const uint8_t *)"somebody else's", 15);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(mf_io_file_publish(made, old, &e), MEMFILE_E_CONFLICT);
+    made->functions->close(made);
+    old->functions->close(old);
+    size_t n;
+    uint8_t *bytes = read_file(path, &n);
+    assert_int_equal(n, 15);
+    free(bytes);
+    assert_int_equal(names_like(path), 1);
+}
+
+/* Only its owner, and root, can replace a file so that its owner still can read it. */
+static void a_file_of_somebody_else_is_not_taken_from_them(void **state)
+{
+    (void)state;
+    const char *path = temp_path("theirs");
+    int status = 0;
+    if (geteuid() != 0)
+        skip();
+    mf_io *io = make_io(path, "old");
+    io->functions->close(io);
+    char folder[256];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(chmod(folder, 0777), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        memfile_error e;
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(9);
+        mf_io *old = open_io(path, MF_IO_WRITE), *made = open_io(path, MF_IO_REPLACE);
+        int rc = mf_io_file_publish(made, old, &e);
+        made->functions->close(made);
+        _exit(rc == MEMFILE_E_CONFLICT ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    size_t n;
+    free(read_file(path, &n));
+    assert_int_equal(n, 3);
+}
+
+static void a_new_file_is_its_owners_whatever_the_umask_is(void **state)
+{
+    (void)state;
+    static const mode_t masks[] = {0, 077, 0777};
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        const char *path = temp_path("masked");
+        struct stat st;
+        memfile_error e;
+        mf_io *io;
+        unlink(path);
+        mode_t before = umask(masks[i]);
+        int rc = mf_io_file_open(&mf_mem_default, path, MF_IO_CREATE, &io, &e);
+        if (rc == MEMFILE_OK)
+            rc = mf_io_file_publish(io, NULL, &e);
+        umask(before);
+        assert_int_equal(rc, MEMFILE_OK);
+        io->functions->close(io);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+    }
+}
+
 /* A process that is forked while the lock is held has the open file too, and with it the lock. */
 static void closing_unlocks_even_if_a_child_has_the_file_open(void **state)
 {
@@ -461,6 +538,9 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_set_makes_no_wait_shorter_or_longer),
         cmocka_unit_test(the_lock_is_on_the_byte_that_the_specification_names),
         cmocka_unit_test(a_process_waits_for_the_lock_of_another_and_gets_it_when_that_dies),
+        cmocka_unit_test(what_took_the_name_meanwhile_is_not_replaced),
+        cmocka_unit_test(a_file_of_somebody_else_is_not_taken_from_them),
+        cmocka_unit_test(a_new_file_is_its_owners_whatever_the_umask_is),
         cmocka_unit_test(closing_unlocks_even_if_a_child_has_the_file_open),
         cmocka_unit_test(descriptors_are_given_back),
     };

@@ -587,6 +587,39 @@ static void a_damaged_void_costs_nothing_but_itself(void **state)
     }
 }
 
+/* The whole file stands behind other bytes, or within others: the memory is the same, and so is its history. */
+static void a_file_behind_other_bytes_keeps_its_name_and_history(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 4; mode += 3) { /* plain, sealed */
+        golden g;
+        make(&g, mode);
+        const char *path = temp_path("behind"), *out = temp_path("behind-out");
+        memfile_verify_result sound, r;
+        static const size_t before[] = {1, 100, 512, 4096, 70001};
+        write_file(path, g.bytes, g.length);
+        assert_int_equal(verify_golden(path, g.sealed, &sound), MEMFILE_OK);
+        for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+            memfile_recover_result recovered;
+            memfile_error e;
+            uint8_t *bytes = (uint8_t *)malloc(before[i] + g.length + 50);
+            memset(bytes, 'x', before[i] + g.length + 50);
+            memcpy(bytes + before[i], g.bytes, g.length);
+            write_file(path, bytes, before[i] + g.length + 50);
+            unlink(out);
+            assert_int_not_equal(verify_golden(path, g.sealed, &r), MEMFILE_OK);
+            int rc = recover_golden(path, out, g.sealed, &recovered, &e);
+            if (rc != MEMFILE_OK && rc != MEMFILE_E_TRUNCATED)
+                fail_msg("mode %d, %zu bytes: %s", mode, before[i], e.message);
+            assert_true(recovered.same_history);
+            assert_int_equal(recovered.entries, g.entries);
+            assert_memory_equal(recovered.history_digest, sound.history_digest, 32);
+            free(bytes);
+        }
+        free(g.bytes);
+    }
+}
+
 static void that_no_key_slots_are_left_is_said(void **state)
 {
     (void)state;
@@ -665,6 +698,7 @@ int main(void)
         cmocka_unit_test(segments_doubled_removed_or_swapped_are_sorted_out),
         cmocka_unit_test(a_siblings_segment_is_not_taken),
         cmocka_unit_test(a_damaged_void_costs_nothing_but_itself),
+        cmocka_unit_test(a_file_behind_other_bytes_keeps_its_name_and_history),
         cmocka_unit_test(that_no_key_slots_are_left_is_said),
         cmocka_unit_test(a_segment_that_says_it_is_far_away_costs_no_time),
         cmocka_unit_test(what_is_no_memfile_gives_none),

@@ -3,7 +3,7 @@
 
 #include "checksum.h"
 
-static const uint8_t magic[12] = {0xab, 'm', 'e', 'm', 'f', 'i', 'l', 'e', 0x0d, 0x0a, 0x1a, 0x0a};
+static const uint8_t magic[12] = {MF_MAGIC_FIRST, 'm', 'e', 'm', 'f', 'i', 'l', 'e', 0x0d, 0x0a, 0x1a, 0x0a};
 
 void mf_header_encode(const mf_header *header, uint8_t out[MF_HEADER_LENGTH])
 {

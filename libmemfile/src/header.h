@@ -5,6 +5,8 @@
 #include "bytes.h"
 #include "format.h"
 
+#define MF_MAGIC_FIRST 0xab /* first byte of File_Magic */
+
 typedef struct mf_header {
     uint16_t format_version;
     uint8_t suite;

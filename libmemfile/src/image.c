@@ -147,6 +147,32 @@ static int find_tag(search *s, uint32_t *tag, bool *any)
     return rc;
 }
 
+/* The header may stand elsewhere too, if bytes were inserted before it: one of the file that the segments are of. */
+static int find_file_header(search *s, mf_image *image)
+{
+    for (uint64_t at = 0; at + MF_HEADER_LENGTH <= s->size && !image->header_kept;) {
+        const uint8_t *p, *m;
+        size_t got;
+        int rc = look(s, at, SEARCH_BYTES, &p, &got);
+        if (rc != MEMFILE_OK || got < MF_HEADER_LENGTH)
+            return rc;
+        size_t last = got - MF_HEADER_LENGTH;
+        for (size_t i = 0; i <= last && (m = (const uint8_t *)memchr(p + i, MF_MAGIC_FIRST, last - i + 1)) != NULL;
+             i = (size_t)(m - p) + 1) {
+            mf_header header;
+            memfile_error why;
+            if (mf_header_decode(&header, m, MF_HEADER_LENGTH, &why) != MEMFILE_OK || mf_header_tag(&header) != image->tag)
+                continue;
+            image->header = header;
+            memcpy(image->header_raw, m, MF_HEADER_LENGTH);
+            image->header_kept = true;
+            break;
+        }
+        at += last + 1;
+    }
+    return MEMFILE_OK;
+}
+
 /* The header of a sealed file is also in its key slots. */
 static void keep_header(mf_image *image, const mf_segment *s, const uint8_t *raw)
 {
@@ -274,6 +300,8 @@ int mf_image_build(mf_image *image, mf_io *io, const mf_mem *mem, memfile_error 
         rc = mf_fail(err, MEMFILE_E_NOT_MEMFILE, 0, "no sound segment of a memfile was found");
     if (rc == MEMFILE_OK)
         rc = find_segments(&s, image, &placed, &displaced);
+    if (rc == MEMFILE_OK && !image->header_sound && !image->header_kept)
+        rc = find_file_header(&s, image);
     if (rc == MEMFILE_OK && !image->header_sound && !image->header_kept)
         make_header(image, raw);
     if (rc == MEMFILE_OK && settle_extents(image, &placed, &displaced) != 0)

@@ -21,7 +21,7 @@ typedef struct mf_image {
     uint32_t tag;
     bool header_sound; /* the file's own is; else header_raw was made, */
     bool sealed_seen;  /* there is a sealed segment */
-    bool header_kept;  /* or found in key slots, which repeat it (SPEC 20.2) */
+    bool header_kept;  /* or found in key slots, which repeat it (SPEC 20.2), or elsewhere, displaced */
     mf_header header;
     uint8_t header_raw[MF_HEADER_LENGTH];
     mf_extent *extents; /* displaced ones, by `at` */

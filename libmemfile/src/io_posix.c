@@ -365,8 +365,8 @@ static int create_temporary(file_io *f, memfile_error *err)
         mf_system_random(r, sizeof r);
         snprintf(f->temporary, room, ".%.200s.%02x%02x%02x%02x%02x%02x.new", f->name, r[0], r[1], r[2], r[3], r[4], r[5]);
         f->fd = open_at(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-        if (f->fd >= 0)
-            return fstat(f->fd, &st) == 0
+        if (f->fd >= 0) /* 0600 whatever the umask is */
+            return fstat(f->fd, &st) == 0 && ((st.st_mode & 07777) == 0600 || fchmod(f->fd, 0600) == 0)
                        ? MEMFILE_OK
                        : mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot look at the new file");
         if (errno != EEXIST)
@@ -430,11 +430,23 @@ int mf_io_file_publish(mf_io *io, mf_io *replace, memfile_error *err)
     if (replace) {
         const file_io *old = (const file_io *)replace;
         struct stat st;
+        int moved;
+        uint64_t size;
+        rc = file_look(replace, &moved, &size, err);
+        if (rc == MEMFILE_OK && moved)
+            rc = mf_fail(err, MEMFILE_E_CONFLICT, MF_NOWHERE, "another file was put in the place of '%s' meanwhile; it stays",
+                         old->name);
+        if (rc != MEMFILE_OK)
+            return rc;
         if (fstat(old->fd, &st) != 0)
             return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot look at the old file");
         /* Owner first: a change of owner may clear mode bits. Only root can give
          * files away; if we cannot, the mode must not open it to others. */
         int owned = fchown(f->fd, st.st_uid, st.st_gid) == 0;
+        if (!owned && st.st_uid != geteuid())
+            return mf_fail(err, MEMFILE_E_CONFLICT, MF_NOWHERE,
+                           "'%s' belongs to somebody else, who could not read the new file; use an output file instead",
+                           old->name);
         if (fchmod(f->fd, owned ? st.st_mode & 07777 : st.st_mode & 0700) != 0)
             return mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, errno, "cannot set the mode of the new file");
         if (renameat(f->directory, f->temporary, old->directory, old->name) != 0)
