@@ -653,7 +653,7 @@ def core():
             ("embedding-count-0", pair(EMBEDDING, ["s", 1, 0, leaf]), "embedding of 0 values."),
             ("embedding-count", pair(EMBEDDING, ["s", 1, 16_385, leaf]), "embedding of 16,385 values."),
             ("embedding-hash", pair(EMBEDDING, ["s", 1, 1, leaf[:31]]), "embedding with a hash of 31 bytes."),
-            ("data-too", pair(DATA, b"d"), "text and data.")):
+            ("data-too", pair(DATA, b"\x41d"), "text and data.")):
         bad(name, why, rest, "7.2" if name == "data-too" else "7.3" if "null" in name else "7.1")
     for name, entry, why in (
             ("no-body", note("b", None), "A put without text, data and content."),
