@@ -440,6 +440,7 @@ static void what_is_no_content_is_not_taken_for_one(void **state)
         {V("\x83\x00\x05\x78\x20"), 32, 0},
         {V("\x82\x05\x58\x20"), 32, 0},
         {V("\x84\x00\x05\x58\x20"), 32, 0},
+        {V("\x84\x00\x05\x58\x20"), 33, 0}, /* the fourth is there */
         {V("\xa3\x00\x05\x58\x20"), 32, 0},
         {V("\x83\x20\x05\x58\x20"), 32, 0},
         {V("\x83\x00\x05\x58\x20"), 20, 0},

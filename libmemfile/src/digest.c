@@ -102,7 +102,7 @@ void mf_tree_root(const mf_tree *tree, uint8_t out[MF_DIGEST_LENGTH])
     assert(tree->count > 0);
     for (unsigned l = 0; l < levels(tree); l++)
         above += tree->pending[l];
-    for (unsigned l = 0; l < levels(tree) && (above > 0 || have_carry); l++) {
+    for (unsigned l = 0; above > 0; l++) { /* above: hashes from this level on */
         unsigned n = tree->pending[l];
         above -= n;
         memcpy(list, tree->hash + (size_t)l * stride(tree), (size_t)n * MF_DIGEST_LENGTH);
@@ -113,8 +113,6 @@ void mf_tree_root(const mf_tree *tree, uint8_t out[MF_DIGEST_LENGTH])
         else if (n > 1)
             mf_digest(carry, MF_LABEL_NODE, list, (size_t)n * MF_DIGEST_LENGTH);
         have_carry |= n > 0;
-        if (above == 0)
-            break;
     }
     memcpy(out, carry, sizeof carry);
 }

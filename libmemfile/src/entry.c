@@ -29,8 +29,6 @@ static mf_slice rest_string(const memfile_entry *e, unsigned field)
     mf_cursor c = mf_cursor_of(value.data, value.length);
     uint64_t n;
     unsigned size;
-    if (value.length == 0)
-        return value;
     unsigned major = mf_cbor_get_head(&c, &n, &size);
     if (major != MF_CBOR_TEXT && major != MF_CBOR_BYTES)
         return mf_slice_of(NULL, 0);
@@ -131,12 +129,12 @@ static bool detached_of(const memfile_entry *e, mf_detached *out)
 {
     mf_slice value = mf_block_rest_field(e->block, e->row, MF_FIELD_CONTENT);
     mf_cursor c = mf_cursor_of(value.data, value.length);
-    if (value.length == 0 || mf_cbor_get(&c, MF_CBOR_ARRAY) != 3)
+    if (mf_cbor_get(&c, MF_CBOR_ARRAY) != 3)
         return false;
     out->form = mf_cbor_get(&c, MF_CBOR_UINT);
     out->length = mf_cbor_get(&c, MF_CBOR_UINT);
     mf_slice root = mf_cbor_get_bytes(&c);
-    if (c.failed || root.length != 32 || out->length == 0 || (out->length - 1) / MF_CHUNK_LENGTH >= MF_CHUNKS_MAX)
+    if (root.length != 32 || (out->length - 1) / MF_CHUNK_LENGTH >= MF_CHUNKS_MAX) /* nor is it 0; where reading failed there is no root */
         return false;
     memcpy(out->root, root.data, 32);
     return true;

@@ -170,7 +170,7 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
         for (uint32_t i = 0; i < s->footer.run_count && !offset; i++) {
             const mf_run *run = &s->footer.runs[i];
             mf_item target = {MF_ITEM_BLOCK, entry, UINT64_MAX}, found;
-            if (run->type != MF_RUN_ITEMS || entry < run->first_entry || entry - run->first_entry >= run->entry_count)
+            if (run->type != MF_RUN_ITEMS || entry - run->first_entry >= run->entry_count) /* below it, that wraps */
                 continue;
             int rc = mf_store_floor(st, run, &target, &found, err);
             if (rc < 0)
@@ -185,7 +185,7 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
     int rc = mf_store_block(st, offset, out, err);
     if (rc != MEMFILE_OK)
         return rc;
-    if (entry < (*out)->first_entry || entry - (*out)->first_entry >= (*out)->block.rows) {
+    if (entry - (*out)->first_entry >= (*out)->block.rows) { /* below it, that wraps */
         mf_store_release(st, *out);
         *out = NULL;
         return wrong_reference(entry, err);
