@@ -493,6 +493,73 @@ static void a_siblings_segment_is_not_taken(void **state)
     take_siblings_segment(true);
 }
 
+/* In the first group behind a fork a sibling's segment agrees with the links of ours; the groups behind it tell. */
+static void a_siblings_segment_right_behind_the_fork_costs_no_other_group(void **state)
+{
+    (void)state;
+    const char *path = temp_path("fork"), *out = temp_path("fork-out");
+    static mf_segment ours[64], theirs[64];
+    uint8_t *bytes[2];
+    size_t length[2], fork;
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "known to both");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *before = read_file(path, &fork);
+    for (int copy = 0; copy < 2; copy++) {
+        uint64_t seed = 5 + (uint64_t)copy;
+        write_file(path, before, fork);
+        mf = open_file(path, MEMFILE_WRITE);
+        for (int batch = 0; batch < 3; batch++) {
+            for (int i = 0; i < 100; i++) {
+                char id[32], data[1000];
+                memfile_draft *d;
+                size_t n = (size_t)snprintf(id, sizeof id, "%d.%d", batch, i);
+                for (size_t k = 0; k < sizeof data; k++)
+                    data[k] = (char)next_random(&seed);
+                assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+                memfile_draft_set(d, MEMFILE_ID, id, n);
+                memfile_draft_set(d, MEMFILE_DATA, data, sizeof data);
+                assert_int_equal(memfile_put(mf, d, NULL), MEMFILE_OK);
+                memfile_draft_free(d);
+            }
+            commit_ok(mf);
+        }
+        memfile_close(mf);
+        bytes[copy] = read_file(path, &length[copy]);
+    }
+    size_t count = segments_of(bytes[0], length[0], ours, 64), exchanged = 0;
+    assert_int_equal(segments_of(bytes[1], length[1], theirs, 64), count);
+    bool behind = false;
+    for (size_t i = 0; i < count && !(behind && ours[i - 1].flags & MF_FLAG_COMMIT && ours[i - 1].offset >= fork); i++) {
+        const mf_segment *s = &ours[i];
+        size_t total = (size_t)mf_segment_total(s);
+        behind |= s->offset >= fork;
+        if (s->offset < fork || theirs[i].offset != s->offset || mf_segment_total(&theirs[i]) != total)
+            continue;
+        uint8_t *mixed = (uint8_t *)malloc(length[0]);
+        memfile_recover_result r;
+        memfile_verify_result v;
+        memfile_error e;
+        memcpy(mixed, bytes[0], length[0]);
+        memcpy(mixed + s->offset, bytes[1] + s->offset, total);
+        write_file(path, mixed, length[0]);
+        unlink(out);
+        if (memcmp(mixed, bytes[0], length[0]) != 0) {
+            exchanged++;
+            assert_int_equal(memfile_verify(path, NULL, &v, NULL), MEMFILE_E_DAMAGED);
+            memfile_recover(path, out, NULL, &r, &e);
+            if (r.entries != 301)
+                fail_msg("segment %zu, type %u: %llu entries", i, s->type, (unsigned long long)r.entries);
+        }
+        free(mixed);
+    }
+    assert_true(exchanged >= 3); /* RECORDS, a page or so, the commit */
+    free(bytes[0]);
+    free(bytes[1]);
+    free(before);
+}
+
 static void a_sound_file_is_recovered_as_it_is(void **state)
 {
     (void)state;
@@ -691,6 +758,7 @@ static void what_is_no_memfile_gives_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_siblings_segment_right_behind_the_fork_costs_no_other_group),
         cmocka_unit_test(a_sound_file_is_recovered_as_it_is),
         cmocka_unit_test(every_flipped_byte_costs_its_segment_only),
         cmocka_unit_test(every_length_is_recovered),

@@ -369,11 +369,35 @@ static int ungrouped_tag(mf_verify *v, const mf_walk_group *g, const mf_segment 
     return MEMFILE_OK;
 }
 
+/* The last commit's footer says another stored digest than its bytes give: one of its segments is of another copy of the
+ * file, or the footer lies. What was written behind it tells, by its Parent_Tag. */
+static int settle_dispute(mf_verify *v, const mf_walk_group *g)
+{
+    const uint8_t *raw;
+    if (!v->stored_disputed || v->walk.end - g->first_segment < MF_SEGMENT_HEADER_LENGTH)
+        return MEMFILE_OK;
+    v->stored_disputed = false;
+    int rc = mf_walk_bytes(&v->walk, g->first_segment, MF_SEGMENT_HEADER_LENGTH, &raw, v->err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    uint64_t parent = mf_load64(raw + 32);
+    if (!mf_segment_is_sound_header(raw, g->first_segment, v->store.tag) || parent == mf_parent_tag(v->stored_digest))
+        return MEMFILE_OK;
+    if (parent == mf_parent_tag(v->stored_other))
+        memcpy(v->stored_digest, v->stored_other, 32);
+    else
+        v->stored_known = false;
+    return MEMFILE_OK;
+}
+
 static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
 {
     const uint8_t *raw;
     mf_slice head, stored;
     memset(h, 0, sizeof *h);
+    int settled = settle_dispute(v, g);
+    if (settled != MEMFILE_OK)
+        return settled;
     h->walked = g;
     h->whole = true;
     h->tag_known = v->stored_known && !v->options->quick;
@@ -601,6 +625,12 @@ static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char 
         if (!known) /* else what is computed goes on, so that one fault is one finding */
             memcpy(prefix, h->footer.stored_prefix, 32);
         known = true;
+    }
+    v->stored_disputed = h->full && known && memcmp(prefix, h->footer.stored_prefix, 32) != 0;
+    if (v->stored_disputed) {
+        mf_chain_begin(&last, h->footer.stored_prefix);
+        mf_chain_segment(&last, h->header, h->body_digest);
+        mf_chain_end(&last, v->stored_other);
     }
     mf_chain_begin(&last, prefix);
     mf_chain_segment(&last, h->header, h->body_digest);

@@ -112,7 +112,8 @@ typedef struct mf_verify {
     /* the stored digest up to the commit at hand; not known behind damage, until a FULL
      * commit says it */
     uint8_t stored_digest[32];
-    bool stored_known;
+    bool stored_known, stored_disputed;
+    uint8_t stored_other[32]; /* disputed: what the last commit's footer makes of it; the next group tells which */
     /* the commits: number and order of the newest, entries that are due next */
     uint64_t number, order, entries;
     bool any_commit;
