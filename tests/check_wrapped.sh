@@ -3,7 +3,7 @@
 # check_wrapped.sh LIBRARY.a "NAMES THAT ARE WRAPPED"
 set -eu
 # cannot fail, or what fails in them has no effect (a sleep that is cut short)
-harmless='bcmp geteuid clock_gettime nanosleep __errno_location strerror strlen strcmp strrchr strchr strpbrk memcpy memmove memset
+harmless='bcmp geteuid strspn strncmp fdopendir readdir readdir64 closedir clock_gettime nanosleep __errno_location strerror strlen strcmp strrchr strchr strpbrk memcpy memmove memset
 memcmp memchr __memcpy_chk __memset_chk snprintf vsnprintf __snprintf_chk __vsnprintf_chk __stack_chk_fail
 __stack_chk_guard qsort frexp ldexp localeconv strtod pthread_join pthread_mutex_init pthread_mutex_destroy
 pthread_mutex_lock pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait pthread_cond_signal

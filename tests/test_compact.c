@@ -399,6 +399,41 @@ static void an_empty_memory_is_compacted_too(void **state)
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
 }
 
+#ifndef _WIN32
+/* A compaction that was killed leaves its new file, with what is forgotten; the next one takes it away, and a further name
+ * that a kill gave the memory itself. */
+static void what_a_killed_compaction_left_is_taken_away(void **state)
+{
+    (void)state;
+    const char *path = temp_path("killed"), *slash = strrchr(path, '/');
+    static const struct {
+        const char *name;
+        bool stays;
+    } left[] = {{".killed.0123456789ab.new", false}, {".killed.ffffffffffff.new", false}, {".killed.0123456789ag.new", true},
+                {".killed.0123456789abc.new", true}, {".killed.0123456789ab.new2", true}, {".killed2.0123456789ab.new", true},
+                {"killed.0123456789ab.new", true}};
+    char other[300];
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "1");
+    commit_ok(mf);
+    memfile_close(mf);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        snprintf(other, sizeof other, "%.*s/%s", (int)(slash - path), path, left[i].name);
+        if (i == 1)
+            assert_int_equal(link(path, other), 0);
+        else
+            write_file(other, (const uint8_t *)"forgotten", 9);
+    }
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        snprintf(other, sizeof other, "%.*s/%s", (int)(slash - path), path, left[i].name);
+        if ((access(other, F_OK) == 0) != left[i].stays)
+            fail_msg("%s %s", other, left[i].stays ? "is gone" : "is still there");
+    }
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +446,9 @@ int main(void)
         cmocka_unit_test(a_reader_of_the_old_file_goes_on_and_a_writer_follows),
         cmocka_unit_test(torn_bytes_and_voids_are_gone_and_long_contents_are_not),
         cmocka_unit_test(an_empty_memory_is_compacted_too),
+#ifndef _WIN32
+        cmocka_unit_test(what_a_killed_compaction_left_is_taken_away),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

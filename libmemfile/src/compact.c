@@ -449,6 +449,8 @@ static int open_old(compaction *c, const char *path)
             rc = io->functions->lock(io, c->options->lock_timeout_ms, c->err);
     }
     if (rc == MEMFILE_OK && replaces)
+        mf_io_file_tidy(io);
+    if (rc == MEMFILE_OK && replaces)
         rc = mf_io_file_links(io, &links, c->err);
     if (rc == MEMFILE_OK && links > 1)
         rc = mf_fail(c->err, MEMFILE_E_CONFLICT, MF_NOWHERE,

@@ -3,6 +3,7 @@
  * the older kind is lost when any descriptor of the file in the process is
  * closed (sqlite.org/howtocorrupt.html §2.2). */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +30,8 @@ static int renameat2(int old_directory, const char *old_name, int directory, con
     return (int)syscall(SYS_renameat2, old_directory, old_name, directory, name, flags);
 }
 #endif
+
+#define TEMPORARY_NAME 200 /* bytes of the name that a temporary one takes over */
 
 typedef struct file_io {
     mf_io io;
@@ -353,6 +356,31 @@ done:
     return rc;
 }
 
+/* A name that create_temporary makes: .NAME.0123456789ab.new */
+static int is_temporary_of(const file_io *f, const char *name)
+{
+    size_t n = strlen(f->name);
+    n = n < TEMPORARY_NAME ? n : TEMPORARY_NAME;
+    return name[0] == '.' && strncmp(name + 1, f->name, n) == 0 && name[1 + n] == '.' &&
+           strspn(name + 2 + n, "0123456789abcdef") == 12 && strcmp(name + 14 + n, ".new") == 0;
+}
+
+void mf_io_file_tidy(mf_io *io)
+{
+    const file_io *f = (const file_io *)io;
+    int fd = open_at(f->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        if (is_temporary_of(f, entry->d_name))
+            unlinkat(f->directory, entry->d_name, 0);
+    closedir(folder);
+}
+
 static int create_temporary(file_io *f, memfile_error *err)
 {
     size_t room = strlen(f->name) + 32;
@@ -363,7 +391,7 @@ static int create_temporary(file_io *f, memfile_error *err)
     for (int attempt = 0; attempt < 16; attempt++) {
         uint8_t r[6];
         mf_system_random(r, sizeof r);
-        snprintf(f->temporary, room, ".%.200s.%02x%02x%02x%02x%02x%02x.new", f->name, r[0], r[1], r[2], r[3], r[4], r[5]);
+        snprintf(f->temporary, room, ".%.*s.%02x%02x%02x%02x%02x%02x.new", TEMPORARY_NAME, f->name, r[0], r[1], r[2], r[3], r[4], r[5]);
         f->fd = open_at(f->directory, f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
         if (f->fd >= 0) /* 0600 whatever the umask is */
             return fstat(f->fd, &st) == 0 && ((st.st_mode & 07777) == 0600 || fchmod(f->fd, 0600) == 0)

@@ -648,6 +648,12 @@ int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err)
     return MEMFILE_OK;
 }
 
+/* Not done here: it is left to whoever finds them. */
+void mf_io_file_tidy(mf_io *io)
+{
+    (void)io;
+}
+
 int mf_io_file_links(mf_io *io, uint64_t *links, memfile_error *err)
 {
     BY_HANDLE_FILE_INFORMATION info;
