@@ -107,9 +107,14 @@ static void tear_down(bench *b)
     free(b->file.bytes);
 }
 
+static size_t zeros; /* where zeros begin in the contents; 0: there are none */
+
 static int append(bench *b, size_t content_length, uint64_t *offset, memfile_error *e)
 {
     static uint8_t content[MF_RAW_LENGTH_MAX];
+    memset(content, 'c', sizeof content);
+    if (zeros)
+        memset(content + zeros, 0, 1023); /* some whole sector, wherever it begins */
     mf_built built;
     mf_built_init(&built, &mf_mem_default, NULL);
     int rc = mf_segment_build(&built, MF_TYPE_CHUNK, 0, mf_slice_of("h", 1), mf_slice_of(content, content_length), NULL, 0,
@@ -199,6 +204,25 @@ static void two_syncs_are_wanted_for_more_than_65536_bytes(void **state)
 }
 
 /* SPEC 16.2: "In a long group a writer syncs at least every 16 MiB, so that 14.2 stays bounded." */
+/* SPEC 14.3 takes a sector of zeros for one that was never written. */
+static void two_syncs_are_wanted_for_a_sector_of_zeros(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 600; before += 7) {
+        bench b;
+        memfile_error e;
+        uint64_t at;
+        set_up(&b, 65536);
+        assert_int_equal(append(&b, 1 + before, &at, &e), MEMFILE_OK);
+        assert_false(mf_group_wants_two_syncs(&b.group, 200));
+        zeros = 300;
+        assert_int_equal(append(&b, 3000, &at, &e), MEMFILE_OK);
+        zeros = 0;
+        assert_true(mf_group_wants_two_syncs(&b.group, 200));
+        tear_down(&b);
+    }
+}
+
 static void a_long_group_is_synced_at_least_every_16_mib(void **state)
 {
     (void)state;
@@ -507,6 +531,7 @@ int main(void)
         cmocka_unit_test(segments_are_placed_one_behind_the_other_and_name_what_was_before),
         cmocka_unit_test(a_synced_commit_is_written_behind_a_sync_of_its_group),
         cmocka_unit_test(two_syncs_are_wanted_for_more_than_65536_bytes),
+        cmocka_unit_test(two_syncs_are_wanted_for_a_sector_of_zeros),
         cmocka_unit_test(a_long_group_is_synced_at_least_every_16_mib),
         cmocka_unit_test(bytes_that_wait_are_bounded),
         cmocka_unit_test(a_failed_write_or_sync_fails_the_commit),

@@ -113,9 +113,22 @@ void mf_group_prefix(const mf_group *g, uint8_t out[32])
     mf_chain_end(&copy, out);
 }
 
+/* Such a sector is taken for one that was never written, if the group is damaged later: SPEC 14.3, 16.2. */
+static bool holds_zero_sector(const mf_group *g)
+{
+    enum { SECTOR = 512 };
+    for (size_t at = (size_t)(-g->out_offset % SECTOR); at + SECTOR <= g->out.length; at += SECTOR) {
+        const uint8_t *p = g->out.data + at;
+        if (*p == 0 && memcmp(p, p + 1, SECTOR - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool mf_group_wants_two_syncs(const mf_group *g, size_t commit_length)
 {
-    return g->flushed || g->next - g->first_segment + (g->begun ? commit_length : 0) > MF_SMALL_GROUP_MAX;
+    return g->flushed || g->next - g->first_segment + (g->begun ? commit_length : 0) > MF_SMALL_GROUP_MAX ||
+           holds_zero_sector(g);
 }
 
 int mf_group_commit(mf_group *g, mf_built *commit, uint8_t stored_digest[32], memfile_error *err)
