@@ -449,7 +449,7 @@ static int open_old(compaction *c, const char *path)
             rc = io->functions->lock(io, c->options->lock_timeout_ms, c->err);
     }
     if (rc == MEMFILE_OK && replaces)
-        mf_io_file_tidy(io);
+        rc = mf_io_file_tidy(io, c->err);
     if (rc == MEMFILE_OK && replaces)
         rc = mf_io_file_links(io, &links, c->err);
     if (rc == MEMFILE_OK && links > 1)

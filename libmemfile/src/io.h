@@ -71,9 +71,9 @@ int mf_io_file_open(const mf_mem *mem, const char *path, mf_io_access access, mf
 int mf_io_file_publish(mf_io *io, mf_io *replace, memfile_error *err);
 /* A second handle on the same open file. */
 int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err);
-/* Removes what compactions of this file left beside it when they were killed, as far as that is possible. The lock is held:
- * none is going on. */
-void mf_io_file_tidy(mf_io *io);
+/* Removes what compactions of this file left beside it when they were killed, as far as the folder can be read and written. The
+ * lock is held: none is going on. */
+int mf_io_file_tidy(mf_io *io, memfile_error *err);
 /* How many names the file has. */
 int mf_io_file_links(mf_io *io, uint64_t *links, memfile_error *err);
 

@@ -365,20 +365,24 @@ static int is_temporary_of(const file_io *f, const char *name)
            strspn(name + 2 + n, "0123456789abcdef") == 12 && strcmp(name + 14 + n, ".new") == 0;
 }
 
-void mf_io_file_tidy(mf_io *io)
+int mf_io_file_tidy(mf_io *io, memfile_error *err)
 {
     const file_io *f = (const file_io *)io;
     int fd = open_at(f->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
     if (!folder) {
+        int error = errno;
         if (fd >= 0)
             close(fd);
-        return;
+        return error == EACCES || error == ENOENT
+                   ? MEMFILE_OK
+                   : mf_fail_system(err, MEMFILE_E_SYSTEM, MF_NOWHERE, error, "cannot look into the folder of '%s'", f->name);
     }
     for (const struct dirent *entry; (entry = readdir(folder));)
         if (is_temporary_of(f, entry->d_name))
             unlinkat(f->directory, entry->d_name, 0);
     closedir(folder);
+    return MEMFILE_OK;
 }
 
 static int create_temporary(file_io *f, memfile_error *err)

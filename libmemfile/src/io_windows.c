@@ -649,9 +649,10 @@ int mf_io_file_again(mf_io *io, mf_io **out, memfile_error *err)
 }
 
 /* Not done here: it is left to whoever finds them. */
-void mf_io_file_tidy(mf_io *io)
+int mf_io_file_tidy(mf_io *io, memfile_error *err)
 {
-    (void)io;
+    (void)io, (void)err;
+    return MEMFILE_OK;
 }
 
 int mf_io_file_links(mf_io *io, uint64_t *links, memfile_error *err)
