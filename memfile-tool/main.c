@@ -207,7 +207,8 @@ const verb verbs[] = {
      verify_proof_options, 1, 1, run_verify_proof, true},
     {"recover", "DAMAGED OUT", "Write all that is sound to a new file",
      "Says what is missing. DAMAGED is never written to; OUT must not exist. Exit code 0\n"
-     "only when nothing was lost; 3 when something was, and OUT has the rest.\n\n"
+     "only when nothing was lost; 3 when something was, or when unfinished bytes stand at\n"
+     "the end, which may have been a commit; OUT has the rest.\n\n"
      "Example:\n  memfile-tool recover agent.memfile rescued.memfile\n",
      recover_options, 2, 2, run_recover, false},
     {"forget", "FILE [ID ...]", "Forget memories: no read gives them any more",

@@ -21,7 +21,7 @@
 
 #define FIRST 1000 /* descriptor 0 of the disk */
 
-/* Secrets in guarded pages, with nine system calls each, would take a quarter of the simulation's time: the linker
+/* Secrets in guarded pages, with some ten system calls each, would take much of the simulation's time: the linker
  * leads the library's calls here. */
 void *__wrap_sodium_malloc(size_t size);
 void __wrap_sodium_free(void *memory);
