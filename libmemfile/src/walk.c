@@ -52,11 +52,10 @@ static int find_header(mf_walk *w, uint64_t from, uint64_t *at, memfile_error *e
         *at = (mf_io_next(w->store->io, *at) + 7) & ~(uint64_t)7;
         if (*at + MF_SEGMENT_HEADER_LENGTH > w->end)
             break;
-        size_t n = w->end - *at < WINDOW ? (size_t)(w->end - *at) : WINDOW;
-        int rc = mf_walk_bytes(w, *at, n, &p, err);
+        int rc = mf_walk_bytes(w, *at, MF_SEGMENT_HEADER_LENGTH, &p, err);
         if (rc != MEMFILE_OK)
             return rc;
-        size_t i = 0;
+        size_t n = w->window_length - (size_t)(*at - w->window_start), i = 0; /* what was read ahead */
         for (; i + MF_SEGMENT_HEADER_LENGTH <= n; i += 8)
             if (mf_segment_is_sound_header(p + i, *at + i, w->store->tag)) {
                 *at += i;
