@@ -950,6 +950,82 @@ static void damage_brings_nothing_back(void **state)
     }
 }
 
+typedef struct told {
+    uint64_t entries;
+    bool each[400];
+} told;
+
+static void note_doubtful(void *context, const memfile_finding *finding)
+{
+    told *t = (told *)context;
+    if (!strstr(finding->message, "may be forgotten"))
+        return;
+    assert_int_equal(finding->code, MEMFILE_E_DAMAGED);
+    for (uint64_t i = 0; i < finding->entry_count; i++) {
+        assert_true(finding->first_entry + i < 400 && !t->each[finding->first_entry + i]);
+        t->each[finding->first_entry + i] = true;
+    }
+    t->entries += finding->entry_count;
+}
+
+/* Where the commit is lost that the salts come from, a forgotten leaf fits no entry: those that it may be are left out,
+ * counted as lost and named. Those of other trees are not. */
+static void entries_that_may_be_forgotten_are_named(void **state)
+{
+    (void)state;
+    const char *path = temp_path("doubt"), *out = temp_path("doubt-out"), *ids[] = {"x", "y"};
+    char id[20];
+    mf_segment s[200];
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, i == 100 ? "x" : i == 200 ? "y" : "n%d", i);
+        put_text(mf, id, "a text of some length, to be remembered, and longer than what a small commit takes in");
+        if (i % 50 == 49)
+            commit_ok(mf);
+        if (i == 149) { /* another tree of salts */
+            memfile_close(mf);
+            mf = open_file(path, MEMFILE_WRITE);
+        }
+    }
+    assert_int_equal(forget_ids(mf, ids, 2, NULL, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    memfile_close(mf);
+    size_t length, commit = 0;
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, s, 200);
+    for (size_t i = 0; i < count; i++) {
+        memfile_recover_options o = MEMFILE_RECOVER_OPTIONS_INIT;
+        memfile_recover_result r;
+        memfile_error e;
+        told t = {0};
+        if (!(s[i].flags & MF_FLAG_COMMIT))
+            continue;
+        bytes[s[i].offset + MF_SEGMENT_HEADER_LENGTH + 3] ^= 1;
+        write_file(path, bytes, length);
+        bytes[s[i].offset + MF_SEGMENT_HEADER_LENGTH + 3] ^= 1;
+        unlink(out);
+        o.finding = note_doubtful;
+        o.context = &t;
+        assert_int_equal(memfile_recover(path, out, &o, &r, &e), MEMFILE_E_DAMAGED);
+        /* the genesis and the record of forgetting hold no salts; the others lose their batch, and doubt the later
+         * ones of their tree */
+        const size_t batch = commit - 1, end = batch < 3 ? 150 : 300;
+        const bool loses = commit >= 1 && commit <= 6;
+        const uint64_t doubted = loses ? end - 50 * (batch + 1) : 0, lost = loses ? 50 + doubted : 0;
+        assert_int_equal(t.entries, doubted);
+        for (size_t k = 0; k < 400; k++)
+            assert_int_equal(t.each[k], doubted && k >= 50 * (batch + 1) && k < end);
+        assert_int_equal(r.damage.lost_entries, lost);
+        verify_ok(out);
+        mf = open_file(out, MEMFILE_READ);
+        assert_int_equal(count_list(mf, NULL), 300 - lost - (loses && batch != 5 ? 1 : 2));
+        memfile_close(mf);
+        commit++;
+    }
+    assert_int_equal(commit, 8);
+    free(bytes);
+}
+
 static void what_is_recovered_has_erased_what_was_forgotten(void **state)
 {
     (void)state;
@@ -1253,6 +1329,7 @@ int main(void)
         cmocka_unit_test(references_to_what_is_erased_are_told),
         cmocka_unit_test(forgetting_can_be_imported),
         cmocka_unit_test(damage_brings_nothing_back),
+        cmocka_unit_test(entries_that_may_be_forgotten_are_named),
         cmocka_unit_test(what_is_recovered_has_erased_what_was_forgotten),
         cmocka_unit_test(a_sealed_file_forgets_too),
         cmocka_unit_test(damaged_salts_cost_no_entry),
