@@ -74,9 +74,9 @@ class Folder(unittest.TestCase):
 
 class Keys(Folder):
     def test_keygen_makes_a_file_for_its_owner_alone(self):
-        for option, letter in (((), "r"), (("--sign",), "s")):
-            path = self.path("k" + letter)
-            public = run("keygen", *option, path, preexec_fn=lambda: os.umask(0)).stdout.decode().rstrip("\n")
+        for option, letter, umask in (((), "r", 0), (("--sign",), "s", 0), ((), "r", 0o777)):
+            path = self.path(f"k{letter}{umask}")
+            public = run("keygen", *option, path, preexec_fn=lambda: os.umask(umask)).stdout.decode().rstrip("\n")
             self.assertRegex(public, rf"^mf{letter}1-[A-Za-z0-9_-]{{48}}$")
             self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
             self.assertRegex(self.content(path), rf"^# .*\n# {public}\nMF{letter.upper()}1-SECRET-[A-Za-z0-9_-]{{48}}\n$")
