@@ -1,4 +1,6 @@
 /* memfile.h as its users see it. */
+#include <errno.h>
+
 #include "support.h"
 
 #include "handle.h"
@@ -835,6 +837,47 @@ static void a_failed_write_commits_nothing_and_the_handle_goes_on(void **state)
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
 }
 
+static const mf_io_functions *storing;
+static size_t stored_less;
+
+/* What ends with a commit. */
+static int store_and_fail(mf_io *io, uint64_t offset, const void *data, size_t length, memfile_error *err)
+{
+    if (mf_trailer_length((const uint8_t *)data + length - MF_TRAILER_LENGTH) == 0)
+        return storing->write(io, offset, data, length, err);
+    assert_int_equal(storing->write(io, offset, data, length - stored_less, err), MEMFILE_OK);
+    return mf_fail_system(err, MEMFILE_E_SYSTEM, offset, EIO, "cannot write");
+}
+
+/* All of it, or all but a byte. */
+static void a_write_that_fails_and_yet_stores_is_uncertain(void **state)
+{
+    (void)state;
+    const char *path = temp_path("stored");
+    for (stored_less = 0; stored_less < 2; stored_less++)
+        for (int entries = 1; entries <= 200; entries += 199) { /* in one write with its group, and alone */
+            const memfile_entry *e;
+            memfile *mf = create_file(path);
+            storing = mf->store.io->functions;
+            mf_io_functions bad = *storing;
+            bad.write = store_and_fail;
+            for (int i = 0; i < entries; i++)
+                put_text(mf, i == 0 ? "a" : NULL, "it may or may not be there, and that is what the caller is told");
+            mf->store.io->functions = &bad;
+            assert_int_equal(memfile_commit(mf, NULL), stored_less ? MEMFILE_E_SYSTEM : MEMFILE_E_UNCERTAIN);
+            assert_int_equal(memfile_last_error(mf)->system_errno, EIO);
+            mf->store.io->functions = storing;
+            int rc = put_json(mf, "{\"id\":\"b\",\"text\":\"\"}", NULL);
+            assert_int_equal(rc == MEMFILE_OK ? memfile_commit(mf, NULL) : rc,
+                             stored_less ? MEMFILE_OK : MEMFILE_E_UNCERTAIN);
+            memfile_close(mf);
+            mf = open_file(path, MEMFILE_READ);
+            assert_int_equal(memfile_get(mf, "a", 1, MEMFILE_NEWEST, &e), stored_less ? MEMFILE_E_NOT_FOUND : MEMFILE_OK);
+            memfile_close(mf);
+            assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+        }
+}
+
 /* Allocation n fails, once or from then on; n = 1, 2, … until nothing fails. */
 typedef struct failing {
     long left;
@@ -1267,6 +1310,7 @@ int main(void)
         cmocka_unit_test(nothing_is_built_on_what_only_the_cache_has),
         cmocka_unit_test(a_commit_after_a_compaction_is_of_the_new_file),
         cmocka_unit_test(a_failed_write_commits_nothing_and_the_handle_goes_on),
+        cmocka_unit_test(a_write_that_fails_and_yet_stores_is_uncertain),
         cmocka_unit_test(no_failing_allocation_harms_the_file),
         cmocka_unit_test(the_same_input_gives_the_same_bytes),
         cmocka_unit_test(a_memfile_in_memory_opens_too),

@@ -64,8 +64,8 @@ enum {
     MEMFILE_E_INVALID = -11,      /* the input is not valid; nothing was changed */
     MEMFILE_E_SYSTEM = -12,       /* the operating system refused; system_errno */
     MEMFILE_E_MEMORY = -13,       /* an allocation failed */
-    MEMFILE_E_UNCERTAIN = -14     /* a sync failed: what was being committed may or may
-                                     not be there; close the handle, open again, look */
+    MEMFILE_E_UNCERTAIN = -14     /* a sync failed, or a write that yet stored all: what was being committed
+                                     may or may not be there; close the handle, open again, look */
 };
 
 typedef struct memfile_error {
@@ -348,8 +348,8 @@ typedef struct memfile_commit_result {
 } memfile_commit_result;
 
 /* Commits the batch: all of it is durable when this returns MEMFILE_OK. An
- * empty batch commits nothing: MEMFILE_DONE. UNCERTAIN: a sync failed, the
- * handle is poisoned. Any other error: nothing was committed. */
+ * empty batch commits nothing: MEMFILE_DONE. UNCERTAIN: a sync failed, or a write whose bytes
+ * are there all the same; the handle is poisoned. Any other error: nothing was committed. */
 MEMFILE_API int memfile_commit(memfile *mf, memfile_commit_result *result);
 
 /* Drops the batch and gives the lock back. */

@@ -202,6 +202,23 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
     w->ours = true;
 }
 
+/* A write that says it failed may have stored all the same, up to the last byte; then readers count the commit. */
+static int commit_group(mf_writer *w, uint8_t stored_digest[32], memfile_error *err)
+{
+    const mf_buffer *bytes = &w->built.bytes;
+    const uint64_t end = w->group.next + bytes->length;
+    uint8_t trailer[MF_TRAILER_LENGTH];
+    memfile_error why;
+    int rc = mf_group_commit(&w->group, &w->built, stored_digest, err);
+    if (rc != MEMFILE_E_SYSTEM ||
+        mf_io_read_all(w->store->io, end - sizeof trailer, trailer, sizeof trailer, &why) != MEMFILE_OK ||
+        memcmp(trailer, bytes->data + bytes->length - sizeof trailer, sizeof trailer) != 0)
+        return rc;
+    return mf_fail_system(err, MEMFILE_E_UNCERTAIN, w->group.next, err->system_errno,
+                          "the write of a commit failed, and yet its bytes are there: it may or may not stay; close "
+                          "this handle, open the file again and look");
+}
+
 int mf_batch_commit(mf_writer *w, memfile_commit_result *result, memfile_error *err)
 {
     plan p;
@@ -229,7 +246,7 @@ int mf_batch_commit(mf_writer *w, memfile_commit_result *result, memfile_error *
     rc = mf_segment_build(&w->built, MF_TYPE_COMMIT, flags, mf_slice_of(w->head.data, w->head.length), content,
                           &w->workers[0].compressor, w->settings->level, w->dictionary, err);
     if (rc == MEMFILE_OK)
-        rc = mf_group_commit(&w->group, &w->built, stored_digest, err);
+        rc = commit_group(w, stored_digest, err);
     if (rc != MEMFILE_OK) {
         /* A write that failed half way is unfinished bytes. */
         w->group.flushed = true;
@@ -309,7 +326,7 @@ static int commit_keys(mf_writer *w, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = mf_segment_build(&w->built, MF_TYPE_COMMIT, flags, mf_slice_of(w->head.data, w->head.length),
                               mf_slice_of(NULL, 0), NULL, 0, NULL, err);
-    return rc == MEMFILE_OK ? mf_group_commit(&w->group, &w->built, digest, err) : rc;
+    return rc == MEMFILE_OK ? commit_group(w, digest, err) : rc;
 }
 
 int mf_writer_rekey(mf_writer *w, const mf_slots *slots, mf_secret *secret, memfile_error *err)
