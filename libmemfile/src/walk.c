@@ -183,6 +183,68 @@ static int is_debris(mf_walk *w, const mf_segment *s, bool *yes, memfile_error *
     return rc;
 }
 
+/* What stands where the walk has come to. */
+typedef struct met {
+    mf_segment s;
+    int header, sound; /* of the header; of the segment, as far as it was looked at */
+    memfile_error why; /* of the header */
+} met;
+
+static int read_met(mf_walk *w, uint64_t at, met *m, memfile_error *err)
+{
+    const uint8_t *raw;
+    m->header = m->sound = MEMFILE_E_DAMAGED;
+    if (w->end - at < MF_SEGMENT_HEADER_LENGTH)
+        return MEMFILE_OK;
+    int rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    m->header = mf_segment_decode(&m->s, raw, at, w->store->tag, &m->why);
+    if (m->header == MEMFILE_OK && mf_segment_total(&m->s) > w->end - at)
+        m->header = MEMFILE_E_DAMAGED;
+    m->sound = m->header;
+    return MEMFILE_OK;
+}
+
+/* Checks all of a segment with a sound header. A commit that disagrees where its group begins may stand in a void
+ * (SPEC 2.5), and so may one that does not count, where that was not looked for yet. */
+static int check_met(mf_walk *w, const mf_walk_group *g, bool looked, met *m, memfile_error *err)
+{
+    const uint8_t *raw;
+    memfile_error why;
+    const uint64_t total = mf_segment_total(&m->s);
+    m->sound = MEMFILE_E_DAMAGED;
+    if (total > w->budget)
+        return MEMFILE_OK; /* sound headers one behind the other, each with a long body that is not */
+    int rc = mf_walk_bytes(w, m->s.offset, (size_t)total, &raw, err);
+    if (rc != MEMFILE_OK)
+        return rc;
+    if (mf_segment_check(&m->s, raw, &why) != MEMFILE_OK) {
+        w->budget -= total;
+        return MEMFILE_OK;
+    }
+    bool counts = true;
+    if (m->s.flags & MF_FLAG_COMMIT)
+        counts = is_commit_of(w, g, &m->s, raw);
+    if (counts && (m->s.flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) == MF_FLAG_COMMIT && !looked)
+        rc = is_whole(w, g, &m->s, &counts, err);
+    m->sound = counts ? MEMFILE_OK : MEMFILE_E_DAMAGED;
+    return rc;
+}
+
+/* Where the walk goes on behind what is not sound: *at rises if it is no segment of the group. A length in a sound
+ * header is believed only as far as nothing sound stands within it. */
+static int pass_over(mf_walk *w, mf_walk_group *g, const met *m, uint64_t *at, memfile_error *err)
+{
+    uint64_t next;
+    int rc = find_header(w, *at + 8, &next, err);
+    if (rc == MEMFILE_OK && (m->header != MEMFILE_OK || next < *at + mf_segment_total(&m->s))) {
+        add_gap(g, *at, next);
+        *at = next;
+    }
+    return rc;
+}
+
 /* One pass over a group. thorough: bodies are checked, and where something is
  * unsound a void is looked for; else only headers are read. */
 static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
@@ -193,98 +255,58 @@ static int pass(mf_walk *w, mf_walk_group *g, bool thorough, memfile_error *err)
     g->previous_commit = w->previous_commit;
     uint64_t at = w->at;
     while (at < w->end) {
-        const uint8_t *raw = NULL;
-        mf_segment s;
-        memfile_error why;
-        bool is_void = false;
-        int rc = MEMFILE_OK, header = MEMFILE_E_DAMAGED, sound;
-        if (w->end - at >= MF_SEGMENT_HEADER_LENGTH)
-            rc = mf_walk_bytes(w, at, MF_SEGMENT_HEADER_LENGTH, &raw, err);
+        met m;
+        const uint64_t here = at;
+        bool is_void = false, debris = false;
+        int rc = read_met(w, at, &m, err);
         if (rc != MEMFILE_OK)
             return rc;
-        if (raw)
-            header = mf_segment_decode(&s, raw, at, w->store->tag, &why);
-        if (header == MEMFILE_E_NEWER && !thorough)
+        if (m.header == MEMFILE_E_NEWER && !thorough)
             break; /* it may stand in a void */
-        if (header == MEMFILE_E_NEWER && looked) {
-            *err = why;
-            return header;
-        }
-        if (header == MEMFILE_OK && mf_segment_total(&s) > w->end - at)
-            header = MEMFILE_E_DAMAGED;
-        sound = header;
-        if (header == MEMFILE_OK && thorough && mf_segment_total(&s) > w->budget) {
-            sound = MEMFILE_E_DAMAGED; /* sound headers one behind the other, each with a long body that is not */
-        } else if (header == MEMFILE_OK && thorough) {
-            rc = mf_walk_bytes(w, at, (size_t)mf_segment_total(&s), &raw, err);
-            if (rc != MEMFILE_OK)
-                return rc;
-            sound = mf_segment_check(&s, raw, &why);
-            w->budget -= sound == MEMFILE_OK ? 0 : mf_segment_total(&s);
-            if (sound == MEMFILE_OK && (s.flags & MF_FLAG_COMMIT) && !is_commit_of(w, g, &s, raw))
-                sound = MEMFILE_E_DAMAGED; /* SPEC 2.5: a commit that disagrees may stand in a void */
-            if (sound == MEMFILE_OK && (s.flags & (MF_FLAG_COMMIT | MF_FLAG_SYNCED)) == MF_FLAG_COMMIT && !looked) {
-                bool whole;
-                rc = is_whole(w, g, &s, &whole, err);
-                if (rc != MEMFILE_OK)
-                    return rc;
-                sound = whole ? MEMFILE_OK : MEMFILE_E_DAMAGED; /* so may one that does not count */
-            }
-        }
-        if (sound != MEMFILE_OK && thorough && !looked) {
+        if (m.header == MEMFILE_OK && thorough)
+            rc = check_met(w, g, looked, &m, err);
+        if (rc == MEMFILE_OK && m.sound != MEMFILE_OK && thorough && !looked) {
             uint64_t place;
-            looked = true;
             rc = find_void(w, g, at, &place, err);
-            if (rc != MEMFILE_OK)
-                return rc;
-            if (place) {
-                at = place;
-                looked = false; /* the debris of a second crash may hold a void of its own */
-                continue;
-            }
-            if (header == MEMFILE_E_NEWER) {
-                *err = why;
-                return header;
-            }
+            looked = !place; /* the debris of a second crash may hold a void of its own */
+            at = place ? place : at;
         }
-        if (sound != MEMFILE_OK && (header != MEMFILE_OK || thorough)) {
-            uint64_t next;
-            rc = find_header(w, at + 8, &next, err);
-            if (rc != MEMFILE_OK)
-                return rc;
-            /* a length in a sound header is believed only as far as nothing sound stands within it */
-            if (header != MEMFILE_OK || next < at + mf_segment_total(&s)) {
-                add_gap(g, at, next);
-                at = next;
-                continue;
-            }
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (at != here)
+            continue;
+        if (m.header == MEMFILE_E_NEWER) {
+            *err = m.why;
+            return m.header;
         }
-        if (thorough && s.previous_commit >= g->start && in_gap(g, s.previous_commit)) {
-            g->lost_commit = s.previous_commit; /* its own header is damaged: the group ended there */
+        if (m.sound != MEMFILE_OK)
+            rc = pass_over(w, g, &m, &at, err);
+        if (rc != MEMFILE_OK)
+            return rc;
+        if (at != here)
+            continue;
+        if (thorough && m.s.previous_commit >= g->start && in_gap(g, m.s.previous_commit)) {
+            g->lost_commit = m.s.previous_commit; /* its own header is damaged: the group ended there */
             break;
         }
-        if (thorough && sound != MEMFILE_OK && (s.flags & MF_FLAG_COMMIT)) {
-            bool debris;
-            rc = is_debris(w, &s, &debris, err);
-            if (rc != MEMFILE_OK)
-                return rc;
-            if (debris) {
-                add_gap(g, at, at + mf_segment_total(&s));
-                at += mf_segment_total(&s);
-                continue;
-            }
-        }
-        rc = is_void_of(w, g, &s, &is_void, err);
+        if (thorough && m.sound != MEMFILE_OK && (m.s.flags & MF_FLAG_COMMIT))
+            rc = is_debris(w, &m.s, &debris, err);
+        if (rc == MEMFILE_OK && !debris)
+            rc = is_void_of(w, g, &m.s, &is_void, err);
         if (rc != MEMFILE_OK)
             return rc;
+        at += mf_segment_total(&m.s);
+        if (debris) {
+            add_gap(g, here, at);
+            continue;
+        }
         if (is_void) {
-            g->first_segment = at;
+            g->first_segment = here;
             g->gap_count = 0;
         }
-        at += mf_segment_total(&s);
-        if (s.flags & MF_FLAG_COMMIT) {
-            g->commit_offset = s.offset;
-            g->commit = s;
+        if (m.s.flags & MF_FLAG_COMMIT) {
+            g->commit_offset = here;
+            g->commit = m.s;
             break;
         }
     }
