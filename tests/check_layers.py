@@ -14,7 +14,7 @@ for line in (root / "libmemfile/README.md").read_text().splitlines():
 belongs = {"io_posix": "io", "io_windows": "io", "block_read": "block", "block_write": "block", "history": "commit", "lookup": "store",
            "tail": "store", "rebuild": "walk", "group_keys": "group", "draft_json": "draft", "draft_inside": "draft", "record_json": "draft", "writer_begin": "writer",
            "writer_commit": "writer", "writer_dictionary": "writer", "writer_index": "writer", "writer_keys": "writer", "writer_forget": "writer", "forget": "handle", "erase": "handle", "batch": "writer", "memfile": "handle", "entry": "handle", "list": "handle", "verify": "handle",
-           "verify_block": "handle", "verify_index": "handle", "verify_sign": "handle", "receipt": "handle", "proof": "handle",
+           "verify_block": "handle", "verify_index": "handle", "verify_sign": "handle", "verify_segment": "handle", "verify_commit": "handle", "receipt": "handle", "proof": "handle",
            "compact": "handle", "rewrite": "handle", "survey": "handle", "recover": "handle"}
 owners = {"zstd.h": {"compress.c"}, "zdict.h": {"compress.c"}, "xxhash.h": {"checksum.c"}, "sodium.h": {"digest.c", "keyfile.c", "keys.c", "seal.c"},
           "pthread.h": {"pool.c"}, "unistd.h": {"io_posix.c"}, "fcntl.h": {"io_posix.c"}, "errno.h": {"io_posix.c", "io_windows.c"},

@@ -3,7 +3,6 @@
  * commits say, and names the entries and commits that are missing in between. */
 #include "verify.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "checksum.h"
@@ -45,197 +44,13 @@ static void progress(mf_verify *v, uint64_t at)
 }
 
 /* Commits from the one that is due to `number` are missing. */
-static void miss_commits(mf_verify *v, uint64_t number)
+void mf_verify_miss_commits(mf_verify *v, uint64_t number)
 {
     uint64_t due = v->any_commit ? v->number + 1 : 0;
     memfile_finding f = {MEMFILE_E_DAMAGED, v->damaged_at, 0, 0, 0, due, number - due, "commits are missing"};
     v->result->lost_commits += number - due;
     v->salts_known = false;
     report(v, &f);
-}
-
-/* ---- segments other than blocks and commits */
-
-static int end_object(mf_verify *v)
-{
-    bool chunks = v->in_object && v->object_tree.count > 0; /* its first chunk may be damaged */
-    v->in_object = false;
-    if (!chunks)
-        return MEMFILE_OK;
-    void *grown = v->wholes;
-    if (mf_grow(&v->mem, &grown, &v->whole_capacity, v->whole_count + 1, sizeof *v->wholes) != 0)
-        return mf_fail_memory(v->err);
-    v->wholes = (mf_whole *)grown;
-    mf_whole *o = &v->wholes[v->whole_count++];
-    mf_tree_root(&v->object_tree, o->root);
-    o->length = v->object_length;
-    o->text = v->object_text && v->object_utf8.left == 0;
-    o->number = v->object_number;
-    mf_items_add(&v->contents, MF_ITEM_OBJECT, mf_load64(o->root), v->object_number);
-    mf_verify_expect(v, MF_ITEM_OBJECT, mf_load64(o->root), v->object_number);
-    return v->contents.failed ? mf_fail_memory(v->err) : MEMFILE_OK;
-}
-
-/* SPEC 11.2: numbers rise. Of two contents with the same number the later one counts, as with entries that
- * were given up. */
-static void forget_objects(mf_verify *v, const mf_segment *s, uint64_t number)
-{
-    size_t before = v->whole_count;
-    while (v->whole_count > 0 && v->wholes[v->whole_count - 1].number >= number)
-        v->whole_count--;
-    mf_items_forget_contents(&v->contents, number);
-    if (v->whole_count < before)
-        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
-                       "the number of the content that begins here was given before");
-}
-
-static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slice stored)
-{
-    uint8_t hash[32];
-    mf_verify_worker *w = &v->workers[0];
-    mf_cursor c = mf_cursor_of(head.data, head.length);
-    uint64_t number = mf_get_varint_max(&c, MF_ENTRIES_MAX - 1), index = mf_get_varint_max(&c, MF_CHUNKS_MAX - 1);
-    if (!mf_cursor_finished(&c) || s->raw_length == 0 || s->raw_length > MF_CHUNK_LENGTH ||
-        s->codec == MF_CODEC_ZSTD_DICTIONARY)
-        return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the chunk at offset %llu does not decode",
-                       (unsigned long long)s->offset);
-    if (index == 0 || number != v->object_number) { /* the one before it ends here, even if the first chunk of this is lost */
-        int rc = end_object(v);
-        if (rc != MEMFILE_OK)
-            return rc;
-    }
-    if (index == 0) {
-        forget_objects(v, s, number);
-        v->in_object = true;
-        v->object_number = number;
-        v->chunk_index = v->object_length = 0;
-        v->object_text = true;
-        v->object_utf8 = (mf_utf8){0, 0, 0};
-        mf_tree_init(&v->object_tree, MF_ENTRIES_FANOUT);
-    }
-    if (!v->in_object || number != v->object_number || index != v->chunk_index ||
-        v->object_length % MF_CHUNK_LENGTH != 0) {
-        v->in_object = false; /* what is left of it is not whole */
-        return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the chunk at offset %llu does not follow the one before it",
-                       (unsigned long long)s->offset);
-    }
-    mf_buffer_clear(&w->content);
-    uint8_t *content = mf_buffer_reserve(&w->content, s->raw_length);
-    if (!content)
-        return mf_fail_memory(v->err);
-    int rc = mf_segment_content(s, stored, &w->compressor, NULL, content, v->err);
-    if (rc != MEMFILE_OK)
-        return rc;
-    v->object_text = v->object_text && mf_utf8_feed(&v->object_utf8, content, s->raw_length);
-    mf_digest(hash, MF_LABEL_CHUNK, content, s->raw_length);
-    mf_tree_add(&v->object_tree, hash);
-    v->chunk_index++;
-    v->object_length += s->raw_length;
-    mf_items_add(&v->contents, MF_ITEM_CHUNK, number << 24 | index, s->offset / 8);
-    mf_verify_expect(v, MF_ITEM_CHUNK, number << 24 | index, s->offset / 8);
-    return v->contents.failed ? mf_fail_memory(v->err) : MEMFILE_OK;
-}
-
-static int add_dictionary(mf_verify *v, const uint8_t *content, size_t length, uint64_t id)
-{
-    mf_dictionary *d = NULL;
-    for (size_t i = 0; i < v->store.dictionary_count; i++)
-        if (v->store.dictionaries[i]->id == id)
-            return MEMFILE_OK;
-    if (mf_dictionary_new(v->store.mem, content, length, 0, &d) == MEMFILE_OK &&
-        mf_store_add_dictionary(&v->store, d) == MEMFILE_OK)
-        return MEMFILE_OK;
-    mf_dictionary_free(d);
-    return mf_fail_memory(v->err);
-}
-
-static int check_dictionary(mf_verify *v, const mf_segment *s, mf_slice head, mf_slice stored)
-{
-    mf_cursor c = mf_cursor_of(head.data, head.length);
-    uint64_t id = mf_get_varint(&c);
-    uint8_t copy = mf_get_u8(&c);
-    int rc = MEMFILE_OK;
-    uint8_t *content = (uint8_t *)mf_alloc(&v->mem, s->raw_length);
-    if (!content)
-        return mf_fail_memory(v->err);
-    if (!mf_cursor_finished(&c) || copy > 1 || s->codec == MF_CODEC_ZSTD_DICTIONARY || s->raw_length == 0)
-        rc = mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the dictionary at offset %llu does not decode",
-                     (unsigned long long)s->offset);
-    if (rc == MEMFILE_OK)
-        rc = mf_segment_content(s, stored, &v->store.compressor, NULL, content, v->err);
-    if (rc == MEMFILE_OK && mf_dictionary_id(content, s->raw_length) != id)
-        rc = mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the dictionary at offset %llu is not %08llx",
-                     (unsigned long long)s->offset, (unsigned long long)id);
-    if (rc == MEMFILE_OK)
-        rc = add_dictionary(v, content, s->raw_length, id);
-    mf_free(&v->mem, content);
-    return rc;
-}
-
-static int check_page(mf_verify *v, const mf_segment *s, mf_slice head)
-{
-    mf_page page;
-    mf_arena_reset(&v->workers[0].arena);
-    int rc = mf_page_parse(&page, head, &v->workers[0].arena);
-    if (rc == 0 && s->raw_length == 0)
-        return MEMFILE_OK;
-    return rc == -2 ? mf_fail_memory(v->err)
-                    : mf_fail(v->err, rc == -3 ? MEMFILE_E_NEWER : MEMFILE_E_DAMAGED, s->offset,
-                              "the index page at offset %llu does not decode", (unsigned long long)s->offset);
-}
-
-static int check_history(mf_verify *v, const mf_segment *s, mf_slice head)
-{
-    mf_history history;
-    mf_arena_reset(&v->workers[0].arena);
-    int rc = mf_history_decode(&history, head, &v->workers[0].arena, s->offset, v->err);
-    if (rc != MEMFILE_OK)
-        return rc;
-    if (v->entries > 0 || v->any_commit)
-        return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "folded commits at offset %llu stand behind entries",
-                       (unsigned long long)s->offset);
-    if (v->history_count > 0 && s->offset != v->history_end)
-        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0,
-                       "the segments of folded commits do not stand one after the other");
-    if (v->history_count == 0 && history.row_count == 0 && v->damaged_at == 0)
-        mf_verify_find(v, MEMFILE_E_DAMAGED, s->offset, mf_segment_total(s), 0, 0, "salts of no commit before them");
-    v->history_end = s->offset + mf_segment_total(s);
-    if (mf_history_cursor_add(&v->salts, s->offset) != MEMFILE_OK ||
-        mf_history_cursor_add(&v->commits, s->offset) != MEMFILE_OK)
-        return mf_fail_memory(v->err);
-    v->folding = true;
-    if (v->history_count++ == 0)
-        v->first_history = s->offset;
-    v->salt_root_known = false;
-    return v->listener && v->listener->segment ? v->listener->segment(v->listener->context, s->offset, true) : MEMFILE_OK;
-}
-
-/* A checked segment of a group, not the commit. */
-static int check_segment(mf_verify *v, const mf_segment *s, const uint8_t *raw)
-{
-    mf_slice head, stored;
-    int rc = mf_segment_split(s, raw, &head, &stored, v->err);
-    if (rc != MEMFILE_OK)
-        return rc;
-    switch (s->type) {
-    case MF_TYPE_RECORDS:
-        if (v->folding && !v->any_commit)
-            rc = mf_verify_fold(v);
-        return rc == MEMFILE_OK ? mf_verify_give_block(v, s, raw) : rc;
-    case MF_TYPE_CHUNK: return check_chunk(v, s, head, stored);
-    case MF_TYPE_INDEX: return check_page(v, s, head);
-    case MF_TYPE_DICTIONARY: return check_dictionary(v, s, head, stored);
-    case MF_TYPE_HISTORY: return check_history(v, s, head);
-    case MF_TYPE_VOID: return MEMFILE_OK; /* its place was checked with the group */
-    case MF_TYPE_KEYS: return MEMFILE_OK; /* checked before anything was opened */
-    default:
-        if (!(s->flags & MF_FLAG_OPTIONAL))
-            return mf_fail(v->err, MEMFILE_E_NEWER, s->offset, "made by a newer version: segment of type %u at offset %llu",
-                           s->type, (unsigned long long)s->offset);
-        return v->listener && v->listener->unknown && !(s->flags & MF_FLAG_DERIVED)
-                   ? v->listener->unknown(v->listener->context, s)
-                   : MEMFILE_OK;
-    }
 }
 
 /* ---- groups */
@@ -303,26 +118,7 @@ static int open_segment(mf_verify *v, mf_segment *s, const uint8_t **raw)
     return mf_segment_open(&v->store.seal, s, *raw, out, raw, v->err);
 }
 
-/* A group while it is checked: its commit, which is read first, and the chain. */
-typedef struct group_at_hand {
-    const mf_walk_group *walked;
-    uint8_t *raw; /* of the commit */
-    mf_segment segment;
-    mf_commit commit;
-    mf_footer footer;
-    bool sound, full; /* the commit is */
-    bool logical;
-    uint8_t header[MF_SEGMENT_HEADER_LENGTH], body_digest[32]; /* as they are stored */
-    uint64_t group_length; /* as a sealed one says it outside */
-    uint32_t epoch;
-    uint64_t keys_offset;
-    bool whole;    /* every segment so far is sound and ours */
-    bool tag_known;
-    uint64_t tag;  /* what all its Parent_Tags must be */
-    mf_stored_chain chain;
-} group_at_hand;
-
-static void unsound(mf_verify *v, group_at_hand *h, uint64_t offset)
+static void unsound(mf_verify *v, mf_verify_group *h, uint64_t offset)
 {
     h->whole = false;
     v->damaged_at = offset;
@@ -330,7 +126,7 @@ static void unsound(mf_verify *v, group_at_hand *h, uint64_t offset)
 }
 
 /* Is the segment of this group, by its links? The first one says the tag if nothing else does. */
-static bool belongs(group_at_hand *h, const mf_segment *s)
+static bool belongs(mf_verify_group *h, const mf_segment *s)
 {
     if (!h->tag_known) {
         h->tag = s->parent_tag;
@@ -390,7 +186,7 @@ static int settle_dispute(mf_verify *v, const mf_walk_group *g)
     return MEMFILE_OK;
 }
 
-static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
+static int read_commit(mf_verify *v, const mf_walk_group *g, mf_verify_group *h)
 {
     const uint8_t *raw;
     mf_slice head, stored;
@@ -461,7 +257,7 @@ static int read_commit(mf_verify *v, const mf_walk_group *g, group_at_hand *h)
     return rc;
 }
 
-static int check_void(mf_verify *v, group_at_hand *h)
+static int check_void(mf_verify *v, mf_verify_group *h)
 {
     const mf_walk_group *g = h->walked;
     mf_segment s;
@@ -521,8 +317,15 @@ static const char *misplaced(const mf_verify *v, const mf_segment *s)
     return NULL;
 }
 
+/* The same of the group's commit, and of the keys that it names. */
+static const char *wrong_place(const mf_verify *v, const mf_verify_group *h)
+{
+    const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
+    return wrong ? wrong : misplaced(v, &h->segment);
+}
+
 /* One segment of a group, at *at; moves *at behind it. */
-static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
+static int check_member(mf_verify *v, mf_verify_group *h, uint64_t *at)
 {
     mf_segment s;
     const uint8_t *raw;
@@ -576,7 +379,7 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
         return MEMFILE_OK;
     if (wrong && s.type != MF_TYPE_RECORDS && s.type != MF_TYPE_CHUNK)
         return MEMFILE_OK;
-    rc = check_segment(v, &s, raw);
+    rc = mf_verify_segment(v, &s, raw);
     if (rc != MEMFILE_OK && mf_verify_about_file(rc)) {
         mf_verify_find_error(v, v->err, mf_segment_total(&s));
         v->damaged_at = offset;
@@ -586,7 +389,7 @@ static int check_member(mf_verify *v, group_at_hand *h, uint64_t *at)
 }
 
 /* All segments of a group that stand before its commit. */
-static int check_members(mf_verify *v, group_at_hand *h)
+static int check_members(mf_verify *v, mf_verify_group *h)
 {
     const mf_walk_group *g = h->walked;
     uint64_t end = g->commit_offset ? g->commit_offset : g->end;
@@ -605,244 +408,8 @@ static int check_members(mf_verify *v, group_at_hand *h)
     return rc;
 }
 
-/* ---- commits */
-
-/* The stored digest up to the commit, compared with the footer's, and behind it. */
-static void chain_commit(mf_verify *v, group_at_hand *h, bool alone, const char **wrong)
-{
-    uint8_t prefix[32];
-    mf_stored_chain last;
-    bool known = v->stored_known && h->whole;
-    if (alone)
-        memcpy(prefix, v->stored_digest, 32);
-    else
-        mf_chain_end(&h->chain, prefix);
-    if (h->full) {
-        if (known && memcmp(prefix, h->footer.stored_prefix, 32) != 0)
-            *wrong = "the footer's stored digest is not that of the bytes before it";
-        else if (!known && alone && h->segment.parent_tag != mf_parent_tag(h->footer.stored_prefix))
-            *wrong = "the commit does not belong behind the stored digest that its footer names";
-        if (!known) /* else what is computed goes on, so that one fault is one finding */
-            memcpy(prefix, h->footer.stored_prefix, 32);
-        known = true;
-    }
-    v->stored_disputed = h->full && known && memcmp(prefix, h->footer.stored_prefix, 32) != 0;
-    if (v->stored_disputed) {
-        mf_chain_begin(&last, h->footer.stored_prefix);
-        mf_chain_segment(&last, h->header, h->body_digest);
-        mf_chain_end(&last, v->stored_other);
-    }
-    mf_chain_begin(&last, prefix);
-    mf_chain_segment(&last, h->header, h->body_digest);
-    mf_chain_end(&last, v->stored_digest);
-    v->stored_known = known;
-}
-
-/* The rest of the footer, where nothing was found amiss so far. */
-static const char *check_footer_counts(const mf_verify *v, const group_at_hand *h)
-{
-    const mf_footer *f = &h->footer;
-    const mf_commit *k = &h->commit;
-    uint64_t inside = h->logical && (k->number == 0 || (k->flags & MF_COMMIT_INLINE)) ? k->number : k->number + 1;
-    if (v->result->findings > (v->result->unfinished_bytes > 0))
-        return NULL;
-    if (f->indexed_commits != inside)
-        return "the footer's index does not cover the commits before it";
-    if (f->objects != v->whole_count)
-        return "the footer counts other contents than there are";
-    if (f->keys_offset != (v->store.seal.sealed ? v->keys_offset : 0))
-        return "the footer names other key slots than there are";
-    if (f->history_count != v->history_count || f->history_offset != v->first_history)
-        return "the footer names other folded commits than there are";
-    if (v->salts_known && v->salt_root_known && memcmp(f->salt_root, v->salt_root, MF_SALT_LENGTH) != 0)
-        return "the footer's salt is not that of the tree in use";
-    return NULL;
-}
-
-static const char *check_footer(const mf_verify *v, const group_at_hand *h)
-{
-    uint8_t frontier[64][32];
-    const mf_footer *f = &h->footer;
-    const mf_commit *k = &h->commit;
-    unsigned count = h->logical ? mf_tree_frontier(&v->fold.log, frontier) : v->fold.frontier_before_count;
-    const uint8_t *log = h->logical ? frontier[0] : v->fold.frontier_before[0];
-    uint64_t inside = k->flags & MF_COMMIT_INLINE ? k->first_entry : k->first_entry + k->entry_count;
-    if (f->indexed_entries != inside)
-        return "the footer's index does not cover the entries before it";
-    if (v->history_known && (count != f->frontier_count || memcmp(log, f->frontier, (size_t)count * 32) != 0))
-        return "the footer's log is not that of the commits before it";
-    return check_footer_counts(v, h);
-}
-
-/* SPEC 8.3, 9.1: each entry takes the next index of its tree. */
-static const char *check_salts(mf_verify *v, const mf_commit *k)
-{
-    const char *amiss = NULL;
-    if (k->flags & MF_COMMIT_SALT) {
-        memcpy(v->salt_root, k->salt_root, MF_SALT_LENGTH);
-        v->next_salt = 0;
-        v->salts_known = v->salt_root_known = true;
-    }
-    if (k->entry_count > 0 && v->salts_known && k->salt_index < v->next_salt)
-        amiss = "the commit's salts were taken before";
-    v->next_salt = k->salt_index + k->entry_count;
-    return amiss;
-}
-
-/* SPEC 9.1, 9.5: where the last FULL commit is. */
-static const char *check_full(mf_verify *v, const mf_commit *k, uint64_t offset, bool alone)
-{
-    const char *amiss = NULL;
-    if (k->flags & MF_COMMIT_FULL) {
-        v->last_full = offset;
-        v->since_full = 0;
-        return NULL;
-    }
-    v->since_full++;
-    if (!alone)
-        amiss = "a commit that is not FULL has other segments in its group";
-    else if (v->last_full && offset - k->footer_distance != v->last_full)
-        amiss = "the commit does not lead to the last footer";
-    else if (v->last_full && v->since_full >= MF_FULL_EVERY_COMMITS)
-        amiss = "no footer in so many commits";
-    v->last_full = offset - k->footer_distance;
-    return amiss;
-}
-
-/* History digest, number and order of the group's commit. *faithful: none of it is amiss. */
-static int check_commit(mf_verify *v, group_at_hand *h, bool *faithful, const char **wrong)
-{
-    const mf_commit *k = &h->commit;
-    const char *footer = h->full ? check_footer(v, h) : NULL, *amiss = NULL;
-    uint64_t due = v->any_commit ? v->number + 1 : 0;
-    int rc = MEMFILE_OK;
-    if (h->logical) {
-        mf_history_row row;
-        mf_history_row_of(&row, k);
-        if (k->number < due)
-            amiss = "the commit's number does not follow";
-        else if (v->any_commit && k->order <= v->order)
-            amiss = "the commit's order does not rise";
-        else if (k->number == 0 && k->entry_count > 0)
-            amiss = "the genesis brings entries";
-        if (k->number > due) {
-            miss_commits(v, k->number);
-            v->history_known = false;
-        }
-        if (!amiss && !mf_commit_text_is_sound(k->author, k->extra))
-            amiss = "the commit's author or its further pairs are not as they must be";
-        const char *salts = check_salts(v, k);
-        amiss = amiss ? amiss : salts;
-        rc = mf_verify_end_commit(v, k->number, &row);
-        v->number = k->number;
-        v->order = k->order;
-        v->any_commit = true;
-        v->result->commits++;
-        mf_verify_expect(v, MF_ITEM_COMMIT, k->number, k->first_entry + k->entry_count);
-    } else if (k->number + 1 > due) { /* it names a newest logical one that is not there */
-        miss_commits(v, k->number + 1);
-        v->history_known = false;
-        v->number = k->number;
-        v->order = k->order;
-        v->any_commit = true;
-    } else if (k->number + 1 < due || (v->history_known && k->order != v->order)) {
-        amiss = "the commit has not number and order of the newest logical one";
-    }
-    if (v->listener && v->listener->header_made && h->logical && k->number == 0 && v->history_known &&
-        memcmp(v->fold.digest, k->history_digest, 32) != 0)
-        v->memory_unknown = true;
-    else if (v->history_known && memcmp(v->fold.digest, k->history_digest, 32) != 0)
-        amiss = "the history digest is not that of the entries";
-    *faithful = !amiss;
-    amiss = amiss ? amiss : footer;
-    if (amiss && !*wrong)
-        *wrong = amiss;
-    if (rc == MEMFILE_OK && h->logical)
-        rc = mf_verify_signed(v, h->segment.offset, k->number, v->entries,
-                              amiss || v->memory_unknown ? NULL : k->history_digest, k->signatures,
-                              v->history_known && !amiss && !v->memory_unknown);
-    if (!v->history_known || amiss || v->memory_unknown) { /* go on from what it says, so that one fault is one finding */
-        mf_fold_adopt(&v->fold, k->number, k->history_digest, h->full ? &h->footer : NULL);
-        v->history_known = h->full && !v->memory_unknown;
-    }
-    return rc;
-}
-
-/* The group has a sound commit, and its segments were checked. */
-static int finish_commit(mf_verify *v, group_at_hand *h)
-{
-    const mf_walk_group *g = h->walked;
-    const mf_commit *k = &h->commit;
-    const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
-    if (!wrong)
-        wrong = misplaced(v, &h->segment);
-    if (!wrong && v->keys_new && h->logical)
-        wrong = "a commit that brings a new key is logical";
-    v->keys_new = false;
-    uint64_t end = k->first_entry + k->entry_count;
-    chain_commit(v, h, g->commit_offset == g->start, &wrong);
-    int rc = end_object(v);
-    if (rc == MEMFILE_OK && (k->flags & MF_COMMIT_INLINE)) {
-        rc = mf_verify_give_block(v, &h->segment, h->raw);
-        if (rc != MEMFILE_OK && mf_verify_about_file(rc)) {
-            mf_verify_find_error(v, v->err, mf_segment_total(&h->segment));
-            rc = MEMFILE_OK;
-        }
-    }
-    if (rc == MEMFILE_OK)
-        rc = mf_verify_drain(v);
-    if (rc == MEMFILE_OK && v->folding && !v->any_commit)
-        rc = mf_verify_fold(v);
-    v->entries_known = v->entries == end;
-    if (rc == MEMFILE_OK && v->entries < end) {
-        uint64_t count = end - v->entries;
-        rc = mf_verify_miss(v, end);
-        if (rc == MEMFILE_OK)
-            rc = mf_verify_miss_leaves(v, count);
-    }
-    if (rc != MEMFILE_OK)
-        return rc;
-    if (v->folding)
-        wrong = "folded commits name more entries than there are";
-    else if (g->previous_commit == 0 && v->commits.count > 0 && v->folded_entries != end)
-        wrong = "folded commits name fewer entries than there are";
-    v->folding = v->commit_due = false;
-    if (v->entries != end)
-        wrong = "the commit names another number of entries than its blocks have";
-    v->entries = end;
-    bool faithful;
-    rc = check_commit(v, h, &faithful, &wrong);
-    if (h->full && !v->salt_root_known) {
-        memcpy(v->salt_root, h->footer.salt_root, MF_SALT_LENGTH);
-        v->salt_root_known = true;
-    }
-    const char *full = check_full(v, k, g->commit_offset, g->commit_offset == g->start);
-    wrong = wrong ? wrong : full;
-    if (!wrong && h->whole && k->group_length != g->commit_offset - g->first_segment)
-        wrong = "the commit's group has another length";
-    if (wrong)
-        mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
-    if (rc == MEMFILE_OK && v->listener && v->listener->segment)
-        rc = v->listener->segment(v->listener->context, g->commit_offset, faithful);
-    return rc;
-}
-
-/* quick: counts only, from what commits say. */
-static void count_commit(mf_verify *v, const group_at_hand *h)
-{
-    const mf_commit *k = &h->commit;
-    if (h->logical && k->number > (v->any_commit ? v->number + 1 : 0) && !v->folding)
-        miss_commits(v, k->number);
-    v->any_commit = true;
-    v->commit_due = false;
-    v->number = k->number;
-    v->entries = k->first_entry + k->entry_count;
-    v->result->entries = v->entries;
-    v->result->commits = k->number + 1;
-}
-
 /* What the commit says about where its group begins. */
-static int begin_group(mf_verify *v, group_at_hand *h)
+static int begin_group(mf_verify *v, mf_verify_group *h)
 {
     const mf_commit *k = &h->commit;
     int rc = MEMFILE_OK;
@@ -872,25 +439,9 @@ static int begin_group(mf_verify *v, group_at_hand *h)
     return rc;
 }
 
-/* A sound commit of a sealed file, without its key. */
-static int finish_outside(mf_verify *v, group_at_hand *h)
-{
-    const mf_walk_group *g = h->walked;
-    const char *wrong = check_named_keys(v, h->epoch, h->keys_offset);
-    if (!v->options->quick)
-        chain_commit(v, h, g->commit_offset == g->start, &wrong);
-    if (!wrong && h->whole && h->group_length != g->commit_offset - g->first_segment)
-        wrong = "the commit's group has another length";
-    if (wrong)
-        mf_verify_find(v, MEMFILE_E_DAMAGED, g->commit_offset, mf_segment_total(&h->segment), 0, 0, wrong);
-    v->result->commits++;
-    v->commit_due = false;
-    return MEMFILE_OK;
-}
-
 static int check_group(mf_verify *v, const mf_walk_group *g)
 {
-    group_at_hand h;
+    mf_verify_group h;
     int rc = read_commit(v, g, &h);
     if (rc == MEMFILE_OK)
         rc = begin_group(v, &h);
@@ -900,17 +451,17 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
         rc = check_members(v, &h);
     v->result->segments += h.sound;
     if (rc == MEMFILE_OK && v->outside && h.sound) {
-        rc = finish_outside(v, &h);
+        rc = mf_verify_commit_outside(v, &h, wrong_place(v, &h));
     } else if (rc == MEMFILE_OK && v->options->quick) {
         if (h.sound)
-            count_commit(v, &h);
+            mf_verify_count_commit(v, &h);
     } else if (rc == MEMFILE_OK && h.sound) {
-        rc = finish_commit(v, &h);
+        rc = mf_verify_commit(v, &h, wrong_place(v, &h));
     } else if (rc == MEMFILE_OK) {
         /* Without the commit neither chain can go on; later commits say where they were. */
         if (!g->commit_offset && g->gap_count == 0)
             mf_verify_find(v, MEMFILE_E_DAMAGED, g->start, g->end - g->start, 0, 0, "a commit is missing behind these segments");
-        rc = end_object(v);
+        rc = mf_verify_end_object(v);
         if (rc == MEMFILE_OK)
             rc = mf_verify_drain(v);
         v->stored_known = v->history_known = v->salts_known = v->entries_known = false;
@@ -921,38 +472,6 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
     progress(v, g->end);
     mf_footer_free(&h.footer, &v->mem);
     mf_free(&v->mem, h.raw);
-    return rc;
-}
-
-/* ---- contents */
-
-static int compare_wholes(const void *a, const void *b)
-{
-    return memcmp(((const mf_whole *)a)->root, ((const mf_whole *)b)->root, 32);
-}
-
-static int check_contents(mf_verify *v)
-{
-    int rc = MEMFILE_OK;
-    if (v->whole_count)
-        qsort(v->wholes, v->whole_count, sizeof *v->wholes, compare_wholes);
-    for (size_t i = 0; i < v->named_count && rc == MEMFILE_OK; i++) {
-        mf_whole wanted = {{0}, 0, 0, false};
-        memcpy(wanted.root, v->named[i].root, 32);
-        const mf_whole *o = v->whole_count ? (const mf_whole *)bsearch(&wanted, v->wholes, v->whole_count,
-                                                                      sizeof *v->wholes, compare_wholes)
-                                           : NULL;
-        bool whole = o && o->length == v->named[i].length;
-        if (whole && (o->text || !v->named[i].text))
-            continue;
-        mf_verify_find(v, MEMFILE_E_DAMAGED, MF_NOWHERE, 0, v->named[i].entry, 1,
-                       whole ? "the entry names a content as text that is not valid UTF-8"
-                             : "the entry names a content that is not whole in the file");
-        v->result->lost_entries++;
-        v->result->entries--;
-        if (v->listener && v->listener->broken)
-            rc = v->listener->broken(v->listener->context, v->named[i].entry);
-    }
     return rc;
 }
 
@@ -1053,9 +572,9 @@ static int check_file(mf_verify *v, uint64_t *end)
     }
     rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;
     if (rc == MEMFILE_OK && (damage || v->commit_due))
-        miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
+        mf_verify_miss_commits(v, v->any_commit ? v->number + 2 : 1); /* the one that is damaged, at least */
     if (rc == MEMFILE_OK && !v->options->quick && !v->outside) {
-        rc = check_contents(v);
+        rc = mf_verify_contents(v);
         if (rc == MEMFILE_OK && v->listener && v->listener->store)
             rc = v->listener->store(v->listener->context, &v->contents, &v->store);
         if (rc == MEMFILE_OK && v->loaded && v->result->findings == (size > *end))

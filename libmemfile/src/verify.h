@@ -1,7 +1,6 @@
-/* verify: what checking a whole file is made of. SPEC 15.5. Shared by verify.c (the
- * chain of commits), verify_block.c (blocks of entries, on threads) and
- * verify_index.c (the newest commit's index against the entries); recover asks it
- * what is sound. */
+/* verify: what checking a whole file is made of. SPEC 15.5. Shared by verify.c (groups), verify_segment.c (what is in
+ * them), verify_commit.c (the chain of commits), verify_block.c (blocks of entries, on threads), verify_sign.c and
+ * verify_index.c (the newest commit's index against the entries); recover asks it what is sound. */
 #ifndef MF_VERIFY_H
 #define MF_VERIFY_H
 
@@ -157,10 +156,31 @@ typedef struct mf_verify {
     uint64_t next_progress;
 } mf_verify;
 
+/* A group while it is checked: its commit, which is read first, and the chain. */
+typedef struct mf_verify_group {
+    const mf_walk_group *walked;
+    uint8_t *raw; /* of the commit */
+    mf_segment segment;
+    mf_commit commit;
+    mf_footer footer;
+    bool sound, full; /* the commit is */
+    bool logical;
+    uint8_t header[MF_SEGMENT_HEADER_LENGTH], body_digest[32]; /* as they are stored */
+    uint64_t group_length; /* as a sealed one says it outside */
+    uint32_t epoch;
+    uint64_t keys_offset;
+    bool whole;    /* every segment so far is sound and ours */
+    bool tag_known;
+    uint64_t tag;  /* what all its Parent_Tags must be */
+    mf_stored_chain chain;
+} mf_verify_group;
+
 /* ---- verify.c */
 void mf_verify_find(mf_verify *v, int code, uint64_t offset, uint64_t length, uint64_t first_entry,
                     uint64_t entry_count, const char *message);
 void mf_verify_find_error(mf_verify *v, const memfile_error *error, uint64_t length);
+/* Commits from the one that is due to `number` are missing. */
+void mf_verify_miss_commits(mf_verify *v, uint64_t number);
 /* Is this about the file, so that verify goes on, rather than about us? */
 bool mf_verify_about_file(int rc);
 /* All of it, once. Takes over io. listener: NULL, or who wants to know what is sound. */
@@ -173,6 +193,22 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
  * leaves. On success, and on any outcome of the verification, the caller mf_image_frees *image. */
 int mf_survey(const char *path, const memfile_verify_options *options, const mf_verify_listener *listener,
               const mf_access *access, mf_image *image, memfile_verify_result *result, memfile_error *err);
+
+/* ---- verify_segment.c */
+/* A checked segment of a group, not the commit. */
+int mf_verify_segment(mf_verify *v, const mf_segment *segment, const uint8_t *raw);
+/* The content at hand has no further chunks. */
+int mf_verify_end_object(mf_verify *v);
+/* At the end: is every content whole that an entry names? */
+int mf_verify_contents(mf_verify *v);
+
+/* ---- verify_commit.c */
+/* The group has a sound commit, and its segments were checked. wrong: what was found amiss with it already, or NULL. */
+int mf_verify_commit(mf_verify *v, mf_verify_group *group, const char *wrong);
+/* The same of a sealed file without its key. */
+int mf_verify_commit_outside(mf_verify *v, mf_verify_group *group, const char *wrong);
+/* quick: counts only, from what commits say. */
+void mf_verify_count_commit(mf_verify *v, const mf_verify_group *group);
 
 /* ---- verify_block.c */
 int mf_verify_make_workers(mf_verify *v);
