@@ -105,8 +105,6 @@ static int fates_in_run(const mf_fates *f, unsigned kind, const mf_run *run, uin
     mf_run_iterator it;
     mf_item from = {(uint8_t)kind, 0, 0}, item = {0};
     int rc = MEMFILE_OK;
-    if (count == 0 || run->type != MF_RUN_ITEMS || run->root_length == 0)
-        return MEMFILE_OK;
     if (count <= run->entry_count / 16) {
         for (; i < count && rc == MEMFILE_OK; i++)
             rc = fate_in_run(f, kind, run, pairs[i], &resolved[i], err);

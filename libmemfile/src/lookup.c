@@ -410,7 +410,7 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
     const mf_state *s = st->state;
     *out = NULL;
     st->collisions = 0;
-    if (mf_state_tail_count(s) > 0 && limit > s->footer.indexed_entries) {
+    if (limit > s->footer.indexed_entries) {
         int rc = mf_store_tail_items(st, err);
         if (rc != MEMFILE_OK)
             return rc;
@@ -425,7 +425,7 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
     }
     for (uint32_t i = s->footer.run_count; i-- > 0;) {
         const mf_run *run = &s->footer.runs[i];
-        if (run->type != MF_RUN_ITEMS || run->first_entry >= limit)
+        if (run->first_entry >= limit) /* which may be 0 */
             continue;
         mf_item target = {(uint8_t)w->kind, w->hash, limit - 1}, found;
         for (;;) {
@@ -651,7 +651,7 @@ static int fates_of(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, 
         const mf_run *run = &s->footer.runs[i];
         mf_run_iterator it;
         mf_item item = {MF_ITEM_FATE, entry, 0};
-        if (run->type != MF_RUN_ITEMS || run->first_entry + run->entry_count <= entry)
+        if (run->first_entry + run->entry_count <= entry)
             continue;
         int rc = mf_run_seek(&it, st, run, &item, err);
         while (rc == MEMFILE_OK && *count < most && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK &&
@@ -662,7 +662,7 @@ static int fates_of(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, 
         if (rc < 0)
             return rc;
     }
-    if (mf_state_tail_count(s) == 0 || limit <= s->footer.indexed_entries || *count == most)
+    if (limit <= s->footer.indexed_entries || *count == most)
         return MEMFILE_OK;
     int rc = mf_store_tail_fates(st, err);
     if (rc != MEMFILE_OK)
@@ -742,8 +742,8 @@ int mf_store_superseded(mf_store *st, uint64_t *count, memfile_error *err)
 {
     mf_items fates;
     *count = st->state->footer.superseded;
-    int rc = mf_state_tail_count(st->state) > 0 ? mf_store_tail_fates(st, err) : MEMFILE_OK;
-    if (rc != MEMFILE_OK || mf_state_tail_count(st->state) == 0)
+    int rc = mf_store_tail_fates(st, err);
+    if (rc != MEMFILE_OK)
         return rc;
     mf_items_init(&fates, st->mem);
     for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count; i++)

@@ -408,9 +408,7 @@ static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, co
     int rc = as_of == MEMFILE_NEWEST ? MEMFILE_OK : mf_store_entries_at(&mf->store, as_of, &limit, &mf->error);
     if (rc != MEMFILE_OK)
         return rc;
-    rc = limit == 0 || id_length == 0 || id_length > MF_ID_MAX
-             ? MEMFILE_E_NOT_FOUND
-             : mf_store_id(&mf->store, mf_id_from_text(id, id_length, binary), limit, &o, &row, &mf->error);
+    rc = mf_store_id(&mf->store, mf_id_from_text(id, id_length, binary), limit, &o, &row, &mf->error);
     if (rc == MEMFILE_E_NOT_FOUND && something_is_lost(mf->store.state))
         return mf_fail(&mf->error, MEMFILE_E_DAMAGED, MF_NOWHERE,
                        "no entry that can be read has the id '%.*s', but the file is damaged and it may have been lost",
