@@ -925,6 +925,12 @@ def index():
          items=lambda found: found + [(200, 1, 2), (200, 1, 3)])
     f = indexed(unknown_run=True)
     vector("good-index-unknown-run", "10.6", "A run of type 128, with Parameters, is ignored.", f)
+    unknown = dict(type=128, count=77, offset=0, length=0, total=0, parameters=b"what")
+    vector("good-index-unknown-run-before", "10.6", "The run of type 128 stands before the one of items, and its count is of "
+           "entries of its own.", indexed(run=lambda runs: [unknown] + runs))
+    empty = dict(type=1, count=0, offset=0, length=0, total=0, parameters=b"")
+    vector("good-index-run-empty", "10.6", "A run of no entries, which has no pages.", indexed(run=lambda runs: [empty] + runs + [empty]))
+    good("kind-0", "Items of kind 0, which is none, are ignored.", "18", items=lambda found: [(0, 0, 1), (0, 1, 2)] + found)
     f = File()
     f.commit()
     for text in ("one", "two", "three"):
@@ -963,6 +969,34 @@ def index():
     bad("block-beyond", "A BLOCK item leads behind the end of the file.",
         items=lambda f: [(1, i[1], 1 << 60) if i[:2] == (1, 1) else i for i in f])
     bad("block-other", "A BLOCK item leads to another block.", items=lambda f: [(1, i[1], f[0][2]) if i[:2] == (1, 1) else i for i in f])
+    bad("id-beyond", "Two ID items of one hash, one of them of an entry that is not there.",
+        items=lambda f: sorted(f + [(2, next(i[1] for i in f if i[0] == 2), 99)]))
+    for where in (0, 1):
+        f = File()
+        f.commit()
+        moved = []
+
+        def take(found, moved=moved):
+            moved.append(next(i for i in found if i[0] == 2))
+            return [i for i in found if i != moved[-1]]
+
+        def add(found, moved=moved):
+            return sorted(found + [moved[-1]])
+        if where:
+            f.records([note("b", "x")])
+            f.commit(index=dict(items=take))
+            f.records([note("c", "y")])
+            f.commit(index=dict(items=add))
+        else:
+            f.records([note("b", "x")])
+            n = len(f.entries)
+            later = (2, f.hash(0, b"c"), n)
+            f.commit(index=dict(items=lambda found: sorted(found + [later])))
+            f.records([note("c", "y")])
+            f.commit(index=dict(items=lambda found: [i for i in found if i != later]))
+        f.commit([note("z", "The last.")])
+        vector("bad-index-other-run-" + ("later" if where else "earlier"), "10.2", "The ID item of an entry stands in the run "
+               + ("behind" if where else "before") + " the one that covers it.", f)
     bad("order", "Two items have changed places.", "10.3", items=lambda f: [f[1], f[0]] + f[2:])
     bad("repeated", "An item stands twice.", "10.3", items=lambda f: f[:1] + f)
     for name, change, why in (
@@ -984,6 +1018,7 @@ def index():
     for name, change, why in (
             ("child-offset", {"Child.Offsets": lambda old: ints([10, 10, 10], 8, 2)}, "Offsets of children that lead to no page."),
             ("child-key", {"Child.Keys": lambda old: old[:-1] + bytes((old[-1] ^ 1,))}, "A child's first item has another key."),
+            ("child-level", {"Level": u8(2)}, "A page of Level 2 directly above leaves."),
             ("child-count-0", {"Page.Count": varint(0), "Child.Kinds": b"", "Child.Keys": b"", "Child.Values": b"",
                                "Child.Offsets": b"", "Child.Lengths": b""}, "A page of Level 1 without children."),
             ("child-count-2-40", {"Page.Count": varint(1 << 40)}, "A page with 2^40 children."),
@@ -998,6 +1033,8 @@ def index():
             ("type", "type", lambda v: 2, "The only run is of type 2, so that nothing covers the entries.")):
         bad("run-" + name, why, "10.6", run=lambda runs, key=key, change=change:
             [dict(runs[-1], **{key: change(runs[-1][key])})])
+    bad("run-empty-root", "A run of no entries and no length names a root.", "10.6", run=lambda runs:
+        runs + [dict(type=1, count=0, offset=80, length=0, total=0, parameters=b"")])
     f = indexed(content=b"some")
     vector("bad-index-content", "5", "INDEX with content.", f)
 
@@ -1096,6 +1133,14 @@ def content():
     bad("chunk-missing", "Chunk 1 of three is missing.", objects([two[0] + (0, 0), two[1] + (0, 2)]))
     bad("first-short", "A chunk that is not the last is short.", objects([(whole[:-1], rle_frame((b"e", CHUNK_LENGTH - 1))), two[1]]))
     bad("chunk-long", "A chunk of 262,145 bytes.", objects([(whole + b"e", rle_frame((b"e", CHUNK_LENGTH + 1)))]))
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.chunk(0, 0, one[0][0], codec=2, parameter=77, stored=one[0][1])
+    f.records([note("b", None, content=one[0][0], fields={CONTENT: [0, 40_000, blake("memfile1.chunk", one[0][0])]})])
+    f.commit()
+    f.commit([note("z", "The last.")])
+    bad("chunk-dictionary", "A chunk that was compressed with a dictionary.", f)
     bad("chunk-empty", "An empty chunk behind the last.", objects_with_empty(one),
         kept=None, recover="any")
     bad("object-number", "The first object has number 1.", objects([one[0] + (1, 0)]), kept=None, recover="any")
@@ -1175,6 +1220,15 @@ def dictionaries():
     bad("one-copy", "The footer names the same place for both copies, and there is one.", one_copy(stored, text))
     bad("copy-2", "A copy number of 2.", build(copies=(0, 2)))
     bad("late", "The dictionary stands behind its first use.", build(copies=(), late=True), recover="any", read="sound")
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    f.dictionary(RAW_DICTIONARY)
+    f.dictionaries = [(f.dictionaries[0][0] ^ 1, f.dictionaries[0][1])]
+    f.records([note("b", "It needs none.")])
+    f.commit()
+    f.commit([note("z", "The last.")])
+    bad("footer-id", "The footer names the dictionary by another Dictionary_Id; nothing needs it.", f)
     bad("frame", "A frame that needs a dictionary, with codec 1.", batch([note("b", text)], records=dict(codec=1, stored=stored)), "a z")
 
 
@@ -1278,6 +1332,13 @@ def forgetting():
     f.commit()
     vector("good-forget-again", "10.8", "One is named twice, by two entries; one entry names a leaf that is nowhere, "
            "one none.", f)
+    f = forgetful()
+    later = note("y", "Not yet there.")
+    leaf = blake("memfile1.leaf", salt_node(f.salt, 16, f.salt_next + 1) + later.core)
+    f.records([note("e", None, op=1, supersedes=[leaf])])
+    f.records([later])
+    f.commit()
+    vector("good-forget-later", "10.8", "An entry of op forget names the leaf of one that comes behind it, which is not forgotten.", f)
     f = forgetful()
     f.records([forget(f, 4)])
     f.commit()

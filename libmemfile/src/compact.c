@@ -278,7 +278,7 @@ static int keep_segment(compaction *c, const mf_ranges *gone, uint64_t offset)
     mf_slice head = {0}, stored;
     const mf_dictionary *dictionary = NULL;
     int rc = mf_store_segment(&c->old, offset, 0, &s, &raw, c->err);
-    if (rc != MEMFILE_OK || s.type <= MF_TYPE_VOID || !(s.flags & MF_FLAG_OPTIONAL) || (s.flags & MF_FLAG_DERIVED)) {
+    if (rc != MEMFILE_OK || s.type <= MF_TYPE_VOID || (s.flags & MF_FLAG_DERIVED)) {
         if (rc == MEMFILE_OK)
             mf_free(&c->mem, raw);
         return rc;

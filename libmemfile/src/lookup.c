@@ -175,7 +175,7 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
             int rc = mf_store_floor(st, run, &target, &found, err);
             if (rc < 0)
                 return rc;
-            if (rc == MEMFILE_OK && found.kind == MF_ITEM_BLOCK && found.value <= UINT64_MAX / 8)
+            if (rc == MEMFILE_OK && found.value <= UINT64_MAX / 8)
                 offset = found.value * 8;
             break;
         }

@@ -134,7 +134,7 @@ static int enter_run(mf_scan *sc, memfile_error *err)
     const mf_footer *f = &sc->store->state->footer;
     for (; sc->run < f->run_count; sc->run++) {
         const mf_run *r = &f->runs[sc->run];
-        if (r->type != MF_RUN_ITEMS || r->first_entry + r->entry_count <= sc->position)
+        if (r->type != MF_RUN_ITEMS || r->entry_count == 0 || r->first_entry + r->entry_count <= sc->position)
             continue;
         uint64_t at = sc->position > r->first_entry ? sc->position : r->first_entry;
         mf_item from = {MF_ITEM_BLOCK, at, UINT64_MAX};
@@ -201,7 +201,7 @@ static int fill(mf_scan *sc, mf_scan_slot *s, uint64_t offset, uint64_t guess, m
     mf_store *st = sc->store;
     uint64_t left = offset < st->readable_end ? st->readable_end - offset : 0;
     size_t want = guess && guess <= (2u << 20) ? (size_t)guess : 8192, got = 0;
-    if (offset % 8 || left < MF_SEGMENT_HEADER_LENGTH)
+    if (left < MF_SEGMENT_HEADER_LENGTH)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "the index leads to offset %llu, where no block can be",
                        (unsigned long long)offset);
     if (want > left)

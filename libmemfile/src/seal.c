@@ -128,7 +128,7 @@ int mf_seal_copy(mf_seal *to, const mf_seal *from, memfile_error *err)
 size_t mf_seal_padded(const mf_seal *seal, size_t n)
 {
     unsigned e = 0, s = 1;
-    if (!seal->padded || n < 2)
+    if (!seal->padded)
         return n;
     for (size_t x = n; x > 1; x >>= 1)
         e++;

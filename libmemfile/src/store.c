@@ -396,14 +396,12 @@ static int read_keys(mf_store *st, uint64_t offset, uint64_t limit, uint32_t epo
     mf_segment s;
     mf_slice head, stored;
     const uint8_t *raw;
-    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || limit < MF_SEGMENT_HEADER_LENGTH ||
-        offset > limit - MF_SEGMENT_HEADER_LENGTH)
+    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || offset > limit || limit - offset < MF_SEGMENT_HEADER_LENGTH)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no key slots can be at offset %llu", (unsigned long long)offset);
     int rc = mf_tail_bytes(st, offset, MF_SEGMENT_HEADER_LENGTH, scratch, &raw, err);
     if (rc == MEMFILE_OK)
         rc = mf_segment_decode(&s, raw, offset, st->tag, err);
-    if (rc == MEMFILE_OK && (s.type != MF_TYPE_KEYS || s.codec != MF_CODEC_RAW || s.raw_length != 0 ||
-                             mf_segment_total(&s) > limit - offset))
+    if (rc == MEMFILE_OK && (s.type != MF_TYPE_KEYS || s.raw_length > 0 || mf_segment_total(&s) > limit - offset))
         rc = mf_fail(err, MEMFILE_E_DAMAGED, offset, "there are no key slots at offset %llu", (unsigned long long)offset);
     if (rc == MEMFILE_OK)
         rc = mf_tail_bytes(st, offset, (size_t)mf_segment_total(&s), scratch, &raw, err);
@@ -707,7 +705,7 @@ static int load_state(mf_store *st, uint64_t size, mf_state *state, memfile_erro
         rc = mf_commit_decode(&k, head, NULL, st->mem, newest, err);
     if (rc == MEMFILE_OK) {
         uint64_t full = k.flags & MF_COMMIT_FULL ? newest : newest - k.footer_distance;
-        if (full % 8 != 0 || full < MF_HEADER_LENGTH || newest - full > 2 * MF_STORED_LENGTH_MAX)
+        if (full < MF_HEADER_LENGTH || newest - full > 2 * MF_STORED_LENGTH_MAX)
             rc = mf_fail(err, MEMFILE_E_DAMAGED, newest, "the newest commit leads to no footer");
         else
             rc = read_tail(st, state, full, newest, err);

@@ -75,7 +75,7 @@ static const char *check_keys(mf_verify *v, const mf_segment *s, const uint8_t *
     mf_keys keys;
     mf_slice head, stored;
     memfile_error why;
-    if (s->codec != MF_CODEC_RAW || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK || stored.length > 0 ||
+    if (s->raw_length > 0 || mf_segment_split(s, raw, &head, &stored, &why) != MEMFILE_OK ||
         mf_keys_decode(&keys, head, s->offset, &why) != MEMFILE_OK)
         return "the key slots do not decode";
     bool same = keys.epoch == v->keys_epoch && memcmp(digest, v->keys_digest, 32) == 0;

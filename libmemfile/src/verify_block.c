@@ -150,7 +150,7 @@ static int open_block(mf_verify_job *job, mf_verify_worker *w, mf_block *block)
     if (parsed == -3)
         return mf_fail(&job->error, MEMFILE_E_NEWER, s->offset, "made by a newer version: block at offset %llu",
                        (unsigned long long)s->offset);
-    if (parsed != 0 || block->content_length != s->raw_length || block->rows != job->rows)
+    if (parsed != 0 || block->content_length != s->raw_length)
         return mf_fail(&job->error, MEMFILE_E_DAMAGED, s->offset, "the block of entries at offset %llu does not decode",
                        (unsigned long long)s->offset);
     mf_buffer_clear(&w->content);

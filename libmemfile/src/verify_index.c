@@ -243,7 +243,7 @@ static int sum_runs(mf_verify *v)
         uint64_t strays = 0;
         rc = mf_run_seek(&it, &v->store, run, &lowest, v->err);
         while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, v->err)) == MEMFILE_OK) {
-            if (item.kind > MF_ITEM_LAST || item.kind == 0)
+            if (item.kind > MF_ITEM_LAST)
                 continue; /* a kind that a newer version knows */
             uint64_t entry = item.kind == MF_ITEM_BLOCK ? item.key : item.value;
             if ((entry_kind(item.kind) || item.kind == MF_ITEM_BLOCK) &&

@@ -60,8 +60,7 @@ static int check_chunk(mf_verify *v, const mf_segment *s, mf_slice head, mf_slic
         v->object_utf8 = (mf_utf8){0, 0, 0};
         mf_tree_init(&v->object_tree, MF_ENTRIES_FANOUT);
     }
-    if (!v->in_object || number != v->object_number || index != v->chunk_index ||
-        v->object_length % MF_CHUNK_LENGTH != 0) {
+    if (!v->in_object || index != v->chunk_index || v->object_length % MF_CHUNK_LENGTH != 0) {
         v->in_object = false; /* what is left of it is not whole */
         return mf_fail(v->err, MEMFILE_E_DAMAGED, s->offset, "the chunk at offset %llu does not follow the one before it",
                        (unsigned long long)s->offset);
@@ -175,10 +174,7 @@ int mf_verify_segment(mf_verify *v, const mf_segment *s, const uint8_t *raw)
     case MF_TYPE_HISTORY: return check_history(v, s, head);
     case MF_TYPE_VOID: return MEMFILE_OK; /* its place was checked with the group */
     case MF_TYPE_KEYS: return MEMFILE_OK; /* checked before anything was opened */
-    default:
-        if (!(s->flags & MF_FLAG_OPTIONAL))
-            return mf_fail(v->err, MEMFILE_E_NEWER, s->offset, "made by a newer version: segment of type %u at offset %llu",
-                           s->type, (unsigned long long)s->offset);
+    default: /* OPTIONAL, or it would not have been decoded */
         return v->listener && v->listener->unknown && !(s->flags & MF_FLAG_DERIVED)
                    ? v->listener->unknown(v->listener->context, s)
                    : MEMFILE_OK;

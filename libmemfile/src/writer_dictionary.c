@@ -84,7 +84,7 @@ static int train(mf_writer *w, samples *s, memfile_error *err)
     mf_dictionary *d = NULL;
     mf_dictionary_place place = {0};
     mf_footer *f = &w->working.footer;
-    if (s->texts.length < DICTIONARY_WORTH || f->dictionary_count >= MF_DICTIONARIES_MAX || w->settings->level == 0)
+    if (s->texts.length < DICTIONARY_WORTH || f->dictionary_count >= MF_DICTIONARIES_MAX)
         return MEMFILE_OK;
     size_t capacity = s->texts.length / 8 < DICTIONARY_BYTES ? s->texts.length / 8 : DICTIONARY_BYTES;
     int rc = mf_dictionary_write(&w->group, s->texts.data, s->sizes, (unsigned)s->count, capacity,
@@ -163,8 +163,8 @@ int mf_batch_find_dictionary(mf_writer *w, memfile_error *err)
     const mf_footer *f = &w->working.footer;
     const mf_dictionary *d = NULL;
     w->dictionary = NULL;
-    w->dictionary_decided = f->dictionary_count > 0 || w->settings->level == 0;
-    if (!w->dictionary_decided || f->dictionary_count == 0)
+    w->dictionary_decided = f->dictionary_count > 0;
+    if (!w->dictionary_decided)
         return MEMFILE_OK;
     uint32_t id = f->dictionaries[f->dictionary_count - 1].id;
     int rc = mf_store_dictionary(w->store, id, &d, err);
