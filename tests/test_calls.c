@@ -274,6 +274,75 @@ static void what_is_asked_for_must_be_named_rightly(void **state)
     memfile_close(mf);
 }
 
+/* A streamed content that is short is put as any other: one whose idempotency key is there adds nothing. */
+static void a_batch_of_nothing_commits_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("nothing");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    memfile_put_result r;
+    memfile_commit_result c;
+    memfile_verify_result v;
+    assert_int_equal(put_json(mf, "{\"id\":\"a\",\"text\":\"\",\"idempotency_key\":\"once\"}", NULL), MEMFILE_OK);
+    commit_ok(mf);
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    memfile_draft_set(d, MEMFILE_IDEMPOTENCY_KEY, "once", 4);
+    assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK);
+    assert_int_equal(memfile_put_write(mf, "again", 5), MEMFILE_OK);
+    assert_int_equal(memfile_put_end(mf, &r), MEMFILE_OK);
+    assert_int_equal(r.existed, 1);
+    assert_int_equal(r.entry, 0);
+    assert_int_equal(memfile_commit(mf, &c), MEMFILE_DONE);
+    /* the lock was given back */
+    memfile *other = open_file(path, MEMFILE_WRITE);
+    put_text(other, "b", "");
+    commit_ok(other);
+    memfile_close(other);
+    /* and what this version does not know is not put */
+    assert_said(put_json(mf, "{\"id\":\"c\",\"text\":\"\",\"op\":2}", NULL), memfile_last_error(mf), MEMFILE_E_INVALID,
+                "cannot put entries of the op 2");
+    memfile_draft_free(d);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, &v), MEMFILE_OK);
+    assert_int_equal(v.commits, 3);
+}
+
+static int count_commit(void *context, const memfile_commit_info *commit)
+{
+    (void)commit;
+    assert_true(++*(int *)context < 10);
+    return MEMFILE_OK;
+}
+
+/* The log is read without looking at the rest of a commit's links: one that names itself or a later one ends it. */
+static void a_log_that_does_not_lead_back_ends(void **state)
+{
+    (void)state;
+    const char *path = temp_path("circle");
+    memfile *mf = create_file(path);
+    mf_segment s[8];
+    size_t length;
+    for (int i = 0; i < 4; i++) {
+        put_text(mf, NULL, "");
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(segments_of(bytes, length, s, 8), 5);
+    for (int to = 2; to < 5; to++) {
+        int seen = 0;
+        mf_store64(bytes + s[2].offset + 24, s[to].offset);
+        reseal(bytes + s[2].offset);
+        assert_int_equal(memfile_open_memory(bytes, length, NULL, &mf, NULL), MEMFILE_OK);
+        assert_said(memfile_log(mf, count_commit, &seen), memfile_last_error(mf), MEMFILE_E_DAMAGED, "names a later one before it");
+        assert_int_equal(memfile_last_error(mf)->offset, s[2].offset);
+        assert_int_equal(seen, 3);
+        memfile_close(mf);
+    }
+    free(bytes);
+}
+
 typedef struct digests {
     char hex[2000][65];
     size_t count;
@@ -370,6 +439,8 @@ int main(void)
         cmocka_unit_test(a_batch_takes_only_what_it_may),
         cmocka_unit_test(fields_take_only_what_they_hold),
         cmocka_unit_test(what_is_asked_for_must_be_named_rightly),
+        cmocka_unit_test(a_batch_of_nothing_commits_nothing),
+        cmocka_unit_test(a_log_that_does_not_lead_back_ends),
         cmocka_unit_test(a_commit_is_found_by_number_or_by_enough_of_its_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

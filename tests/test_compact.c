@@ -147,23 +147,20 @@ static int no_sync(mf_io *io, memfile_error *err)
 }
 
 /* SPEC 4.1: a body has at most 1 MiB; folded commits with long authors need more than one segment. */
-static void many_commits_of_long_authors_can_be_folded(void **state)
+/* A segment of folded commits has at most 8192 of them, and at most 1 MiB: without authors the one, with them the other. */
+static void fold_many_commits(const char *author, int count)
 {
-    (void)state;
     const char *path = temp_path("authors");
-    char author[256];
     memfile_error e;
     memfile_compact_result r;
     memfile_info info;
-    memset(author, 'A', 255);
-    author[255] = '\0';
     memfile_close(create_file(path));
     memfile *mf = open_as(path, author);
     const mf_io_functions *syncing = mf->store.io->functions;
-    mf_io_functions quick = *syncing; /* 4500 times are not to wait for a disk */
+    mf_io_functions quick = *syncing; /* thousands of times are not to wait for a disk */
     quick.sync = no_sync;
     mf->store.io->functions = &quick;
-    for (int i = 0; i < 4500; i++) {
+    for (int i = 0; i < count; i++) {
         put_text(mf, "n", "x");
         commit_ok(mf);
     }
@@ -172,9 +169,19 @@ static void many_commits_of_long_authors_can_be_folded(void **state)
     memfile_close(mf);
     if (memfile_compact(path, NULL, &r, &e) != MEMFILE_OK)
         fail_msg("%s", e.message);
-    assert_int_equal(r.commits, 4501);
+    assert_int_equal(r.commits, count + 1);
     assert_memory_equal(r.history_digest, info.history_digest, 32);
     assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
+static void many_commits_can_be_folded(void **state)
+{
+    char author[256];
+    (void)state;
+    memset(author, 'A', 255);
+    author[255] = '\0';
+    fold_many_commits(author, 4500);
+    fold_many_commits(NULL, 8200);
 }
 
 static void an_output_file_leaves_the_old_one_alone(void **state)
@@ -438,7 +445,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_commits_and_digests_stay_the_same),
-        cmocka_unit_test(many_commits_of_long_authors_can_be_folded),
+        cmocka_unit_test(many_commits_can_be_folded),
         cmocka_unit_test(an_output_file_leaves_the_old_one_alone),
         cmocka_unit_test(a_name_taken_meanwhile_is_a_conflict_and_nothing_is_left),
         cmocka_unit_test(progress_only_rises),
