@@ -1216,6 +1216,23 @@ def dictionaries():
     bad("unknown", "Codec 2 with a dictionary that the file does not have.", build(parameter=12345), "a z")
     bad("id", "Dictionary_Id is not that of the content.", wrong_dictionary(stored, text), "a z")
     bad("empty", "A dictionary without content, and a frame that needs none.", empty_dictionary(text), "a z")
+    f = build()
+    rle = b"A frame that holds what it says, and a second dictionary, of this text; it is used too. " * 2
+    other = f.dictionary(rle)
+    f.records([note("d", "It says that it needs the second.")], codec=2, parameter=other,
+              stored=frame(b"It says that it needs the second."))
+    f.commit()
+    f.commit([note("y", "Behind both.")])
+    vector("good-dictionary-two", "12", "Two dictionaries, and blocks of either.", f)
+    f = File()
+    f.commit()
+    f.commit([note("a", "The first.")])
+    at = f.chunk(0, 0, RAW_DICTIONARY)
+    f.dictionaries = [(xxh3(RAW_DICTIONARY) & 0xFFFFFFFF or 1, [at, at])]
+    f.records([note("b", text)], codec=2, parameter=f.dictionaries[0][0], stored=stored)
+    f.commit()
+    f.commit([note("z", "The last.")])
+    bad("chunk", "The footer names a CHUNK whose content would be the dictionary.", f, "a z")
     bad("copies-differ", "Copy 1 has another content.", build(second=RAW_DICTIONARY[:-1] + b"!"))
     bad("one-copy", "The footer names the same place for both copies, and there is one.", one_copy(stored, text))
     bad("copy-2", "A copy number of 2.", build(copies=(0, 2)))
@@ -1546,6 +1563,19 @@ def tails():
             "place: sound, as long, with the same links. It does not count (9.4).", exchanged(group, commit_at), recover=5)
     damaged("half-exchanged", "The same, but its first segment is of another attempt only.",
             group[:second] + other[second:], recover=5)
+    def trailer(old):
+        return old + u32(64 + g.member + len(old) + 8) + TRAILER_MAGIC
+    for name, change, why in (
+            ("member-previous", {"Previous_Commit": u64(80)}, "A segment of the newest group names another commit before it."),
+            ("member-parent", {"Parent_Tag": bytes(8)}, "A segment of the newest group, not the first, has another Parent_Tag."),
+            ("member-commit", {"Flags": u8(F_COMMIT), "Padding": trailer}, "A segment of the newest group says that it is a commit.")):
+        g = three()
+        at = len(g.data)
+        g.records([note("x", "The first of a batch.")])
+        g.member = len(varint(len(g.entries)) + block([note("w", "The second.")])[0]) + 1 + len("The second.")
+        g.records([note("w", "The second.")], change=change)
+        g.commit(synced=False)
+        damaged(name, why + " The commit agrees with their headers.", bytes(g.data[at:]), recover="any")
     damaged("body", "A bit of the newest commit's body was flipped.", flip(single, 120))
     damaged("header", "A bit of the newest commit's header was flipped.", flip(single, 9))
     damaged("trailer", "A bit of the newest commit's trailer was flipped.", flip(single, len(single) - 2))

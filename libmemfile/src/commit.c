@@ -255,11 +255,9 @@ static bool extra_is_sound(mf_slice extra)
     while (!c.failed && c.at < c.end) {
         const uint8_t *start = c.at;
         unsigned major = mf_cbor_peek(&c) >> 5;
-        if (major == MF_CBOR_UINT && mf_cbor_get(&c, MF_CBOR_UINT) < 10)
-            return false;
         if (major == MF_CBOR_TEXT)
             mf_cbor_get_text(&c);
-        else if (major != MF_CBOR_UINT)
+        else if (mf_cbor_get(&c, MF_CBOR_UINT) < 10) /* 0 if it is none */
             return false;
         mf_slice key = mf_slice_of(start, (size_t)(c.at - start));
         size_t shorter = key.length < last.length ? key.length : last.length;

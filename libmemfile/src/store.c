@@ -139,8 +139,7 @@ int mf_store_segment(mf_store *st, uint64_t offset, uint64_t length, mf_segment 
                      memfile_error *err)
 {
     *raw = NULL;
-    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || offset >= st->readable_end ||
-        st->readable_end - offset < MF_SEGMENT_HEADER_LENGTH || length > st->readable_end - offset)
+    if (offset < MF_HEADER_LENGTH || offset >= st->readable_end || length > st->readable_end - offset)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "a reference leads to offset %llu, where no segment can be",
                        (unsigned long long)offset);
     uint64_t left = st->readable_end - offset;
@@ -396,7 +395,7 @@ static int read_keys(mf_store *st, uint64_t offset, uint64_t limit, uint32_t epo
     mf_segment s;
     mf_slice head, stored;
     const uint8_t *raw;
-    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || offset > limit || limit - offset < MF_SEGMENT_HEADER_LENGTH)
+    if (offset > limit || limit - offset < MF_SEGMENT_HEADER_LENGTH)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no key slots can be at offset %llu", (unsigned long long)offset);
     int rc = mf_tail_bytes(st, offset, MF_SEGMENT_HEADER_LENGTH, scratch, &raw, err);
     if (rc == MEMFILE_OK)

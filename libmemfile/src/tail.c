@@ -30,7 +30,7 @@ int mf_tail_bytes(mf_store *st, uint64_t offset, size_t length, mf_buffer *scrat
 static int sound_segment(mf_store *st, uint64_t offset, uint64_t size, mf_segment *segment, mf_buffer *scratch,
                          const uint8_t **raw, memfile_error *err)
 {
-    if (offset % 8 != 0 || offset < MF_HEADER_LENGTH || offset > size || size - offset < MF_SEGMENT_HEADER_LENGTH)
+    if (offset > size || size - offset < MF_SEGMENT_HEADER_LENGTH)
         return mf_fail(err, MEMFILE_E_DAMAGED, offset, "no segment can be at offset %llu", (unsigned long long)offset);
     int rc = mf_tail_bytes(st, offset, MF_SEGMENT_HEADER_LENGTH, scratch, raw, err);
     if (rc == MEMFILE_OK)
@@ -140,8 +140,6 @@ static int counts_in_scan(mf_store *st, const scan *sc, const mf_segment *s, con
     uint64_t end, length;
     *counts = false;
     int rc = mf_tail_group_length(st, s, raw, &length, &why);
-    if (rc != MEMFILE_OK && is_class_of_file(rc))
-        return MEMFILE_OK;
     if (rc == MEMFILE_OK && length > s->offset - sc->commit_end)
         return MEMFILE_OK;
     if (rc == MEMFILE_OK)
