@@ -92,6 +92,13 @@ def good(vector):
     f.commit()
     f.commit([note("z", LONG)], codec=1)
     add("codec-2", "A dictionary in two copies, RECORDS inside with codec 2, an inline block with codec 1.", f, spec="20.6")
+    f = SealedFile(TEA)
+    f.commit()
+    for id, text in (("a", LONG.encode()), ("b", LONG.encode()[::-1])):
+        number = f.dictionary(text)
+        f.records([note(id, LONG)], codec=2, parameter=number)
+    f.commit()
+    add("codec-2-two", "Two dictionaries; which one a block needs is inside its seal.", f, spec="20.6")
     content = bytes(range(256)) * 1100
     f = SealedFile(Recipients(ANN))
     f.commit()

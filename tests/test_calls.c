@@ -271,6 +271,19 @@ static void what_is_asked_for_must_be_named_rightly(void **state)
         if (rc != (times[i].memories ? MEMFILE_OK : MEMFILE_DONE) || result.memories != times[i].memories)
             fail_msg("times %zu: %d, %llu memories", i, rc, (unsigned long long)result.memories);
     }
+    /* everything: not what records forgetting */
+    f.since = f.until = NULL;
+    const char *a = "a";
+    s.filter = NULL;
+    s.ids = &a;
+    s.id_count = 1;
+    assert_int_equal(memfile_forget(mf, &s, NULL, NULL), MEMFILE_OK);
+    commit_ok(mf);
+    s.id_count = 0;
+    s.filter = &f;
+    assert_int_equal(memfile_forget(mf, &s, &fo, &result), MEMFILE_OK);
+    assert_int_equal(result.memories, 1);
+    assert_int_equal(result.kept_forgets, 0);
     memfile_close(mf);
 }
 

@@ -441,6 +441,38 @@ static void padded_files_have_rounded_sizes(void **state)
     memfile_close(mf);
 }
 
+/* Whoever is named anew: what was padded stays so, and what was not is from then on, if that is asked for. */
+static void padding_is_asked_for_and_stays(void **state)
+{
+    (void)state;
+    const char *path = temp_path("stays-padded");
+    for (int way = 0; way < 8; way++) {
+        const bool was = way & 1, asked = way & 2, anew = way & 4;
+        memfile_seal_for s = seal_for(1, NULL);
+        memfile_info info;
+        memfile_error e;
+        s.padded = was;
+        unlink(path);
+        memfile *mf = create_sealed(path, s);
+        put_text(mf, "a", "text");
+        commit_ok(mf);
+        memfile_close(mf);
+        s.padded = asked;
+        memfile_compact_options c = MEMFILE_COMPACT_OPTIONS_INIT;
+        memfile_rekey_options r = MEMFILE_REKEY_OPTIONS_INIT;
+        c.unlock = r.unlock = by_key(0);
+        c.seal_for = r.seal_for = s;
+        int rc = anew ? memfile_compact(path, &c, NULL, &e) : memfile_rekey(path, &r, &e);
+        if (rc != MEMFILE_OK)
+            fail_msg("%s", e.message);
+        mf = open_sealed(path, MEMFILE_READ, by_key(0));
+        assert_int_equal(memfile_get_info(mf, &info, sizeof info), MEMFILE_OK);
+        if (info.padded != (was || asked))
+            fail_msg("was %d, asked %d, %s: %d", was, asked, anew ? "compacted" : "a new key", info.padded);
+        memfile_close(mf);
+    }
+}
+
 /* Near the longest segment padding ends where the segment does, and is no reason to refuse it. */
 static void padding_ends_with_the_segment(void **state)
 {
@@ -826,6 +858,7 @@ int main(void)
         cmocka_unit_test(nothing_that_is_remembered_stands_in_the_file),
         cmocka_unit_test(from_outside_it_is_checked_and_tells_nothing),
         cmocka_unit_test(padded_files_have_rounded_sizes),
+        cmocka_unit_test(padding_is_asked_for_and_stays),
         cmocka_unit_test(padding_ends_with_the_segment),
         cmocka_unit_test(nonces_differ_when_randomness_repeats),
         cmocka_unit_test(every_bit_of_a_seal_counts),
