@@ -1,6 +1,9 @@
 /* Proofs: what is in the file is proved, and no changed byte of a proof holds. SPEC 20.14. */
 #include "support.h"
 
+#include "base64.h"
+#include "cbor.h"
+#include "hex.h"
 #include "inclusion.h"
 #include "keyfile.h"
 
@@ -265,6 +268,102 @@ static void test_what_is_not_there_or_is_damaged_is_not_proved(void **state)
     memfile_close(mf);
 }
 
+/* The bytes of a member in base64, and where its text stands. */
+static mf_buffer member(const char *proof, const char *name, size_t *at, size_t *length)
+{
+    mf_buffer out;
+    const char *text = strstr(proof, name);
+    assert_non_null(text);
+    text += strlen(name);
+    *at = (size_t)(text - proof);
+    *length = strcspn(text, "\"");
+    mf_slice s = mf_slice_of((const uint8_t *)text, *length);
+    mf_buffer_init(&out, &mf_mem_default);
+    out.length = mf_base64_decode(&s, mf_buffer_reserve(&out, *length), *length);
+    return out;
+}
+
+/* Without the pair of that key; true if there was one. */
+static bool drop_pair(mf_buffer *body, uint8_t wanted)
+{
+    mf_cursor c = mf_cursor_of(body->data, body->length);
+    uint64_t pairs = mf_cbor_get(&c, MF_CBOR_MAP);
+    assert_true(pairs < 24 && body->data[0] == 0xa0 + pairs);
+    for (uint64_t i = 0; i < pairs; i++) {
+        size_t from = (size_t)(c.at - body->data);
+        bool it = mf_cbor_get(&c, MF_CBOR_UINT) == wanted;
+        uint64_t n = 1;
+        if (mf_cbor_peek(&c) >> 5 == MF_CBOR_ARRAY) /* the parents */
+            n = mf_cbor_get(&c, MF_CBOR_ARRAY);
+        for (; n > 0; n--)
+            if (mf_cbor_peek(&c) >> 5 == MF_CBOR_BYTES)
+                mf_cbor_get_bytes(&c);
+            else
+                mf_cbor_skip_value(&c, 0);
+        assert_false(c.failed);
+        size_t to = (size_t)(c.at - body->data);
+        if (it) {
+            memmove(body->data + from, body->data + to, body->length - to);
+            body->length -= to - from;
+            body->data[0]--;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who makes a proof up makes its digest agree. A commit lacks a pair that says what the proof hangs by: it is refused,
+ * whichever it is. Nothing hangs by parents, by the log of a commit that is itself the newest, and by the entries of a newest
+ * one that is another. */
+static void test_a_commit_that_lacks_something_proves_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("lacks");
+    memfile *mf = create_file(path);
+    int dropped = 0;
+    for (int i = 0; i < 3; i++) {
+        char id[4];
+        snprintf(id, sizeof id, "%d", i);
+        put_text(mf, id, "text");
+        put_text(mf, NULL, "another");
+        commit_ok(mf);
+    }
+    for (int newest = 0; newest < 2; newest++) /* the proof's one commit, or what an older one is proved by */
+        for (uint8_t pair = 1; pair <= 9; pair++) {
+            size_t length, at, old;
+            char *proof = prove(mf, newest ? "1" : "2", MEMFILE_NEWEST, &length), *made = (char *)malloc(2 * length);
+            mf_buffer body = member(proof, newest ? "\"newest\":\"" : "\"commit\":\"", &at, &old), text;
+            mf_buffer_init(&text, &mf_mem_default);
+            if (drop_pair(&body, pair)) {
+                uint8_t digest[32];
+                memfile_proof *p;
+                memfile_error e;
+                mf_base64_put(&text, mf_slice_of(body.data, body.length));
+                size_t n = (size_t)sprintf(made, "%.*s%.*s%s", (int)at - 1, proof, (int)text.length, (const char *)text.data,
+                                           proof + at + old + 1);
+                mf_digest(digest, MF_LABEL_COMMIT, body.data, body.length);
+                mf_hex_print(strstr(made, "\"history_digest\":\"") + 18, digest, 32);
+                strstr(made, "\"history_digest\":\"")[18 + 64] = '"';
+                bool hangs = pair != 2 && !(pair == 4 && newest) && !(pair == 6 && !newest);
+                int rc = memfile_proof_check(made, n, &p, &e);
+                if (rc != (hangs ? MEMFILE_E_DAMAGED : MEMFILE_OK))
+                    fail_msg("pair %d of %s: %d, %s", pair, newest ? "newest" : "commit", rc, e.message);
+                memfile_proof_free(p);
+                if (hangs)
+                    assert_non_null(strstr(e.message, pair == 4 && !newest   ? "the entry is none of its commit"
+                                                  : pair == 6 && newest ? "not part of the history"
+                                                                               : "does not hold"));
+                dropped++;
+            }
+            mf_buffer_free(&text);
+            mf_buffer_free(&body);
+            free(made);
+            free(proof);
+        }
+    assert_true(dropped >= 12);
+    memfile_close(mf);
+}
+
 /* the tree of fan-out 16 and 2 for all small counts, against the tree hash itself */
 static void test_paths_lead_to_the_tree_hash(void **state)
 {
@@ -313,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_proofs_from_memory_and_beside_a_torn_append),
         cmocka_unit_test(test_a_proof_stays_what_it_is_while_others_commit),
         cmocka_unit_test(test_what_is_not_there_or_is_damaged_is_not_proved),
+        cmocka_unit_test(test_a_commit_that_lacks_something_proves_nothing),
         cmocka_unit_test(test_paths_lead_to_the_tree_hash),
     };
     if (memfile_key_generate(MEMFILE_SIGNER, &key, NULL) != MEMFILE_OK)
