@@ -1376,6 +1376,11 @@ def forgetting():
            "forgets.", f, recover="any")
     vector("bad-forget-missing", "10.8", "A FORGOTTEN item is missing; readers see that they are too few, and go by the leaves.",
            forgetful(index=dict(items=lambda found: [i for i in found if i != (11, 1, 4)])))
+    for name, item, why in (("item-beyond", (11, 99, 100), "names entries that are not there"),
+                            ("item-later", (11, 4, 3), "names an entry behind the one that forgets"),
+                            ("item-tail", (11, 3, 5), "names an entry behind the run as the one that forgets")):
+        vector("bad-forget-" + name, "10.8", f"A FORGOTTEN item {why}; readers see that, and go by the leaves.",
+               forgetful(index=dict(items=lambda found, item=item: sorted(found + [item]))))
     vector("bad-forget-extra", "10.8", "A FORGOTTEN item for an entry that is not named.",
            forgetful(index=dict(items=lambda found: sorted(found + [(11, 3, 4)]))), kept="a forgets-1-2 b", read="sound",
            recover="any")

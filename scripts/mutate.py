@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Takes the library's checks out, one at a time, and asks that a test fails.
+"""Takes the checks of library and tool out, one at a time, and asks that a test fails.
 
 mutate.py FOLDER make                        instrument a copy of the tree in FOLDER, build it
 mutate.py FOLDER reach [JOBS]                run each test once: which checks decide something, in which test
@@ -14,7 +14,7 @@ M(n) is true when the variable MEMFILE_MUTANT is n. Its evaluation goes on, its 
   and    an operand of && counts as true
   edge   < is <=, > is >=, and the other way round
 M is asked only where dropping the verdict makes a difference, so a test that does not reach it cannot fail.
-A vector is a test of its own, and of many that reach a check 12 are run. test_faults, which takes minutes, is
+A vector is a test of its own, as is each test of the tool; of many vectors that reach a check 12 are run. test_faults, which takes minutes, is
 run by `reach` alone. What was killed stays so after another `make`, as long as function and text are the same.
 Needs python3-clang-14."""
 import json
@@ -31,7 +31,7 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 folder = Path(sys.argv[1]).resolve()
 tree, build = folder / "tree", folder / "build"
-LEFT_OUT = {"io_windows.c"}
+LEFT_OUT = {"io_windows.c", "system_windows.c"}
 # Not asked: they build or install, or compare symbols.
 NO_TESTS = re.compile(r"^(install|symbols|wrapped|layers|names|vectors_made)$")
 REACH_ONLY = {"faults"}
@@ -73,7 +73,7 @@ class Instrument:
     def __init__(self, path, first, index, kinds):
         self.path, self.text, self.next, self.k = path, path.read_bytes(), first, kinds
         self.inserts, self.cuts, self.mutants, self.order = [], [], [], 0
-        unit = index.parse(str(path), args=["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-DMEMFILE_BUILD", "-I" + str(tree / "libmemfile/include"),
+        unit = index.parse(str(path), args=["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-D_XOPEN_SOURCE=700", "-DMEMFILE_BUILD", "-I" + str(tree / "libmemfile/include"),
                                             "-I" + BUILTINS])
         for d in unit.diagnostics:
             if d.severity >= 3:
@@ -194,7 +194,7 @@ def make():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, tree / name)
     index, mutants = clang.cindex.Index.create(), []
-    for path in sorted((tree / "libmemfile/src").glob("*.c")):
+    for path in sorted((tree / "libmemfile/src").glob("*.c")) + sorted((tree / "memfile-tool").glob("*.c")):
         if path.name not in LEFT_OUT:
             made = Instrument(path, len(mutants) + 1, index, clang.cindex.CursorKind)
             path.write_bytes(made.output())
@@ -220,7 +220,14 @@ def tests():
             continue
         properties = {p["name"]: p["value"] for p in t.get("properties", [])}
         environment = dict(e.split("=", 1) for e in properties.get("ENVIRONMENT", []))
-        if t["name"] == "vectors":
+        if t["name"] in ("tool", "tool_keys"):
+            kind = None
+            for line in Path(t["command"][1]).read_text().splitlines():
+                if m := re.match(r"class (\w+)\(", line):
+                    kind = m[1]
+                elif m := re.match(r"    def (test_\w+)\(", line):
+                    found[f"{t['name']}:{kind}.{m[1]}"] = (t["command"] + [f"{kind}.{m[1]}"], environment)
+        elif t["name"] == "vectors":
             for path in sorted((tree / "format-spec/vectors").glob("*.memfile")):
                 found["vector:" + path.stem] = (t["command"] + [path.stem], environment)
         else:

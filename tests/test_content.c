@@ -329,8 +329,8 @@ static void of_several_objects_that_begin_alike_the_right_one_is_read(void **sta
 static void an_index_that_lies_about_chunks_is_found_out(void **state)
 {
     (void)state;
-    enum { OTHER_INDEX, OTHER_OBJECT, OTHER_TYPE, SHORTER, NOWHERE, BETWEEN, NO_CHUNK, TRUE };
-    for (int lie = OTHER_INDEX; lie <= TRUE; lie++) {
+    enum { OTHER_INDEX, OTHER_OBJECT, OTHER_TYPE, SHORTER, NOWHERE, BETWEEN, NO_CHUNK, AS_IT_IS };
+    for (int lie = OTHER_INDEX; lie <= AS_IT_IS; lie++) {
         bench b;
         memfile_error e;
         mf_content_reader r;
@@ -362,11 +362,11 @@ static void an_index_that_lies_about_chunks_is_found_out(void **state)
             rc = mf_content_reader_read(&r, out, 3 * CHUNK, &n, &e);
             mf_content_reader_close(&r);
         }
-        if (rc != (lie == TRUE ? MEMFILE_OK : MEMFILE_E_DAMAGED))
+        if (rc != (lie == AS_IT_IS ? MEMFILE_OK : MEMFILE_E_DAMAGED))
             fail_msg("lie %d: %d, %s", lie, rc, e.message);
         if (lie == OTHER_INDEX || lie == OTHER_OBJECT || lie == OTHER_TYPE)
             assert_non_null(strstr(e.message, "is not chunk 0 of content 0"));
-        assert_int_equal(n, lie == TRUE ? d.length : 0);
+        assert_int_equal(n, lie == AS_IT_IS ? d.length : 0);
         free(bytes);
         free(out);
         tear_down(&b);

@@ -1216,6 +1216,79 @@ static void damaged_salts_cost_no_entry(void **state)
     free(bytes);
 }
 
+static int count_found(void *context, uint64_t entry, uint64_t by, bool erased)
+{
+    (void)entry, (void)by, (void)erased;
+    ++*(int *)context;
+    return 0;
+}
+
+
+static int joined;
+
+static int note_joined(void *context, uint64_t entry, uint64_t by)
+{
+    assert_true(entry < by);
+    return count_found(context, entry, by, false);
+}
+
+/* A leaf is of one entry, and named by one or a few: a file in which many have one, and many name it, costs no more
+ * than what is named. */
+static void more_entries_than_are_named_are_over_the_limit(void **state)
+{
+    (void)state;
+    static const uint8_t leaf[2][32] = {{1}, {2}};
+    memfile_error e;
+    for (int alike = 1; alike <= 3; alike++) { /* entries 0, 1, 2, of one leaf; 10 and 11 name it, 12 another, 2 too early */
+        mf_claims claims = {NULL, 0, 0}, leaves = {NULL, 0, 0};
+        joined = 0;
+        for (int i = 0; i < alike; i++)
+            mf_claims_add_leaf(&leaves, leaf[0], (uint64_t)i, &mf_mem_default);
+        mf_claims_add_leaf(&leaves, leaf[0], 20, &mf_mem_default);
+        mf_claims_add_leaf(&claims, leaf[0], 10, &mf_mem_default);
+        mf_claims_add_leaf(&claims, leaf[0], 11, &mf_mem_default);
+        mf_claims_add_leaf(&claims, leaf[0], 0, &mf_mem_default);
+        mf_claims_add_leaf(&claims, leaf[1], 12, &mf_mem_default);
+        assert_int_equal(mf_claims_join(&claims, &leaves, note_joined, &joined, &e), alike < 3 ? MEMFILE_OK : MEMFILE_E_LIMIT);
+        assert_int_equal(joined, alike < 3 ? 2 * alike : 4);
+        mf_free(&mf_mem_default, claims.v);
+        mf_free(&mf_mem_default, leaves.v);
+    }
+    /* and in a file, where nothing is left to be found */
+    const char *path = temp_path("alike");
+    memfile *mf = create_file(path);
+    put_text(mf, "a", "text");
+    put_text(mf, "b", "text");
+    commit_ok(mf);
+    forget_ok(mf, "a");
+    commit_ok(mf);
+    for (int less = 0; less < 2; less++) {
+        int found = 0;
+        mf_numbers forgets = {NULL, 0, 0};
+        mf_leaf_search search = {&mf->store, count_found, NULL, &found, 0, 0};
+        mf_claims claims = {NULL, 0, 0};
+        assert_int_equal(mf_forgets_find(&mf->store, &forgets, &e), MEMFILE_OK);
+        assert_int_equal(forgets.count, 1);
+        assert_int_equal(mf_forgets_resolve(&forgets, &search, &e), MEMFILE_OK);
+        assert_int_equal(found, 1);
+        assert_int_equal(search.left, 0);
+        /* the same claim, with one entry less to be found */
+        mf_object *o;
+        uint32_t row;
+        assert_int_equal(mf_store_entry(&mf->store, forgets.v[0], &o, &row, &e), MEMFILE_OK);
+        assert_int_equal(mf_store_content(&mf->store, o, &e), MEMFILE_OK);
+        assert_int_equal(mf_claims_add(&claims, mf_block_rest_field(&o->block, row, MF_FIELD_SUPERSEDES), forgets.v[0],
+                                       &mf_mem_default), 0);
+        mf_store_release(&mf->store, o);
+        search.left = less ? UINT64_MAX : 0;
+        assert_int_equal(mf_claims_resolve(&claims, &search, forgets.v[0], &e), less ? MEMFILE_E_LIMIT : MEMFILE_OK);
+        assert_int_equal(found, less ? 1 : 2);
+        mf_free(&mf_mem_default, claims.v);
+        mf_free(mf->store.mem, forgets.v);
+    }
+    memfile_close(mf);
+}
+
 /* ---- memory that ends */
 
 typedef struct short_memory {
@@ -1332,6 +1405,7 @@ int main(void)
         cmocka_unit_test(entries_that_may_be_forgotten_are_named),
         cmocka_unit_test(what_is_recovered_has_erased_what_was_forgotten),
         cmocka_unit_test(a_sealed_file_forgets_too),
+        cmocka_unit_test(more_entries_than_are_named_are_over_the_limit),
         cmocka_unit_test(damaged_salts_cost_no_entry),
         cmocka_unit_test(memory_that_ends_leaves_all_or_nothing),
         cmocka_unit_test(unknown_segments_stay_unless_they_speak_of_what_is_forgotten),

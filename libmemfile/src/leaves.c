@@ -317,9 +317,14 @@ static void settle_claims(mf_claims *c)
     c->count = kept;
 }
 
-static int match(mf_claims *c, const mf_leaf_search *s, const uint8_t leaf[32], uint64_t entry, bool erased)
+static int too_many_alike(memfile_error *err)
 {
-    mf_claim wanted = {{mf_load64(leaf), mf_load64(leaf + 8)}, 0, false};
+    return mf_fail(err, MEMFILE_E_LIMIT, MF_NOWHERE, "more entries fit the leaves that are forgotten than are named");
+}
+
+static int match(mf_claims *c, mf_leaf_search *s, const uint8_t leaf[32], uint64_t entry, bool erased, memfile_error *err)
+{
+    mf_claim wanted = {{mf_load64(leaf), mf_load64(leaf + 8)}, entry + 1, false}; /* what names it stands behind it */
     size_t low = 0, high = c->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -329,17 +334,17 @@ static int match(mf_claims *c, const mf_leaf_search *s, const uint8_t leaf[32], 
             high = middle;
     }
     for (; low < c->count && c->v[low].leaf[0] == wanted.leaf[0] && c->v[low].leaf[1] == wanted.leaf[1]; low++) {
-        if (c->v[low].by <= entry)
-            continue;
         c->v[low].met = true;
+        if (s->left-- == 0)
+            return too_many_alike(err);
         if (s->found(s->context, entry, c->v[low].by, erased) != 0)
-            return -1;
+            return mf_fail_memory(err);
     }
-    return 0;
+    return MEMFILE_OK;
 }
 
 /* All entries below `end` against the claims. */
-static int match_all(mf_claims *c, const mf_leaf_search *s, uint64_t end, memfile_error *err)
+static int match_all(mf_claims *c, mf_leaf_search *s, uint64_t end, memfile_error *err)
 {
     mf_store *st = s->store;
     mf_salt_walk walk;
@@ -354,19 +359,14 @@ static int match_all(mf_claims *c, const mf_leaf_search *s, uint64_t end, memfil
         while (rc == MEMFILE_OK && (rc = mf_scan_next(&scan, &slot, err)) == MEMFILE_OK)
             for (uint32_t row = 0; rc == MEMFILE_OK && row < slot->block.rows && slot->first_entry + row < end; row++) {
                 uint64_t entry = slot->first_entry + row;
-                int failed = 0;
                 rc = mf_salt_walk_leaf(&walk, &slot->block, row, entry, &scratch, leaf, err);
                 if (rc == MEMFILE_OK)
-                    failed = match(c, s, leaf, entry, mf_block_erased(&slot->block, row) != NULL);
+                    rc = match(c, s, leaf, entry, mf_block_erased(&slot->block, row) != NULL, err);
                 else if ((rc == MEMFILE_DONE || of_the_file(rc)) && s->unknown)
-                    failed = s->unknown(s->context, entry);
+                    rc = s->unknown(s->context, entry) == 0 ? MEMFILE_OK : mf_fail_memory(err);
                 else if (rc == MEMFILE_DONE)
                     rc = mf_fail(err, MEMFILE_E_DAMAGED, slot->offset, "the salt of entry %llu cannot be derived",
                                  (unsigned long long)entry);
-                if (s->unknown && (rc == MEMFILE_DONE || of_the_file(rc)))
-                    rc = MEMFILE_OK;
-                if (failed)
-                    rc = mf_fail_memory(err);
             }
         rc = end_of_scan(st, rc);
         mf_scan_close(&scan);
@@ -379,6 +379,7 @@ static int match_all(mf_claims *c, const mf_leaf_search *s, uint64_t end, memfil
 int mf_claims_resolve(mf_claims *c, mf_leaf_search *s, uint64_t end, memfile_error *err)
 {
     settle_claims(c);
+    s->left += c->count;
     int rc = c->count > 0 ? match_all(c, s, end, err) : MEMFILE_OK;
     for (size_t i = 0; i < c->count; i++)
         s->unmatched += !c->v[i].met;
@@ -397,21 +398,25 @@ int mf_claims_add_leaf(mf_claims *c, const uint8_t leaf[32], uint64_t entry, con
 }
 
 int mf_claims_join(mf_claims *c, mf_claims *leaves, int (*found)(void *context, uint64_t entry, uint64_t by),
-                   void *context)
+                   void *context, memfile_error *err)
 {
     settle_claims(c);
     settle_claims(leaves);
+    size_t left = c->count;
     for (size_t i = 0, k = 0; i < c->count; i++) {
         const uint64_t *leaf = c->v[i].leaf;
-        while (k < leaves->count && (leaves->v[k].leaf[0] < leaf[0] ||
-                                     (leaves->v[k].leaf[0] == leaf[0] && leaves->v[k].leaf[1] < leaf[1])))
+        const mf_claim first = {{leaf[0], leaf[1]}, 0, false};
+        while (k < leaves->count && compare_claims(&leaves->v[k], &first) < 0)
             k++;
-        for (size_t j = k; j < leaves->count && memcmp(leaves->v[j].leaf, leaf, sizeof c->v[i].leaf) == 0; j++)
-            if (leaves->v[j].by < c->v[i].by && found(context, leaves->v[j].by, c->v[i].by) != 0)
-                return -1;
+        for (size_t j = k; j < leaves->count && compare_claims(&leaves->v[j], &c->v[i]) < 0; j++) {
+            if (left-- == 0)
+                return too_many_alike(err);
+            if (found(context, leaves->v[j].by, c->v[i].by) != 0)
+                return mf_fail_memory(err);
+        }
     }
     c->count = 0;
-    return 0;
+    return MEMFILE_OK;
 }
 
 int mf_forgets_resolve(const mf_numbers *forgets, mf_leaf_search *s, memfile_error *err)

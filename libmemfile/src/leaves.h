@@ -84,14 +84,16 @@ typedef struct mf_leaf_search {
     int (*unknown)(void *context, uint64_t entry);
     void *context;
     uint64_t unmatched; /* out: claims that no entry whose leaf could be told fits */
+    uint64_t left;      /* entries that may still be found: a leaf is of one entry, so that each claim finds one */
 } mf_leaf_search;
 
-/* Looks for the claims among the entries below `end`; there are none afterwards. */
+/* Looks for the claims among the entries below `end`; there are none afterwards. LIMIT: more entries fit than are
+ * named, which no writer makes: a file that has the leaves of many entries alike, and many entries that name them. */
 int mf_claims_resolve(mf_claims *claims, mf_leaf_search *search, uint64_t end, memfile_error *err);
 /* Claims against leaves that are at hand: claims whose `by` is the entry of the leaf. The claims are
- * gone afterwards. -1: no memory */
+ * gone afterwards. MEMORY, LIMIT. */
 int mf_claims_join(mf_claims *claims, mf_claims *leaves, int (*found)(void *context, uint64_t entry, uint64_t by),
-                   void *context);
+                   void *context, memfile_error *err);
 int mf_claims_add_leaf(mf_claims *leaves, const uint8_t leaf[32], uint64_t entry, const mf_mem *mem);
 /* The same for all claims of the given entries of op forget, which rise. */
 int mf_forgets_resolve(const mf_numbers *forgets, mf_leaf_search *search, memfile_error *err);

@@ -198,8 +198,9 @@ int mf_store_entry(mf_store *st, uint64_t entry, mf_object **out, uint32_t *row,
 
 int mf_ranges_add(mf_ranges *r, uint64_t entry, const mf_mem *mem)
 {
-    if (r->count > 0 && r->v[r->count - 1].end == entry) {
-        r->v[r->count - 1].end++;
+    mf_range *last = r->count > 0 ? &r->v[r->count - 1] : NULL;
+    if (last && entry >= last->first && entry <= last->end) { /* in it, or the next */
+        last->end += entry == last->end;
         return 0;
     }
     void *grown = r->v;
@@ -271,7 +272,9 @@ static int each_forgotten(mf_store *st, int (*take)(void *context, const mf_item
         rc = mf_run_seek(&it, st, &f->runs[r], &item, err);
         while (rc == MEMFILE_OK && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK &&
                item.kind == MF_ITEM_FORGOTTEN)
-            if (take(context, &item) != 0)
+            if (item.key >= item.value || item.value >= f->indexed_entries) /* and so they are no more than it can hold */
+                rc = mf_fail(err, MEMFILE_E_DAMAGED, f->runs[r].root_offset, "the index has forgotten entries that are none");
+            else if (take(context, &item) != 0)
                 rc = mf_fail_memory(err);
         mf_run_iterator_close(&it);
         rc = rc == MEMFILE_DONE ? MEMFILE_OK : rc;

@@ -238,7 +238,7 @@ int mf_store_find_forgotten(mf_store *st, memfile_error *err)
 {
     hiding h = {st->state, st->mem, {NULL, 0, 0}};
     mf_numbers forgets = {NULL, 0, 0};
-    mf_leaf_search search = {st, hide, note_unknown, &h, 0};
+    mf_leaf_search search = {st, hide, note_unknown, &h, 0, 0};
     int rc = mf_forgets_find(st, &forgets, err);
     if (rc == MEMFILE_OK)
         rc = mf_forgets_resolve(&forgets, &search, err);

@@ -159,8 +159,8 @@ static int flush_items(mf_rewrite *c)
     mf_items_sort(&c->items);
     if (c->next_entry > c->spilled_end)
         rc = find_fates(c, c->spilled_end, c->next_entry);
-    if (rc == MEMFILE_OK && mf_claims_join(&c->claims, &c->erased, add_forgotten, c) != 0)
-        rc = no_memory(c);
+    if (rc == MEMFILE_OK)
+        rc = mf_claims_join(&c->claims, &c->erased, add_forgotten, c, c->err);
     mf_items_sort(&c->items);
     if (rc == MEMFILE_OK && c->items.failed)
         rc = no_memory(c);

@@ -289,7 +289,7 @@ static int expect_forgotten(void *context, uint64_t entry, uint64_t by, bool era
 /* What the entries of op forget name, by the leaves of all entries before them. */
 static int check_forgotten(mf_verify *v)
 {
-    mf_leaf_search search = {&v->store, expect_forgotten, NULL, v, 0};
+    mf_leaf_search search = {&v->store, expect_forgotten, NULL, v, 0, 0};
     int rc = mf_forgets_resolve(&v->forgets, &search, v->err);
     uint64_t count = 0;
     mf_ranges_settle(&v->forgotten);

@@ -55,7 +55,7 @@ int mf_batch_resolve_claims(mf_writer *w, memfile_error *err)
 {
     if (w->claims.count == 0)
         return MEMFILE_OK;
-    mf_leaf_search search = {w->store, note_forgotten, NULL, w, 0};
+    mf_leaf_search search = {w->store, note_forgotten, NULL, w, 0, 0};
     w->store->state = &w->store->committed; /* nobody knows the leaves of the batch */
     int rc = begin_noting(w, err);
     if (rc == MEMFILE_OK)
