@@ -32,8 +32,9 @@ def canonical(entries):
                    for e in entries)
 
 
-# The newest commit is damaged: all before it is read, and at the end it is said that something may be missing.
-NEWEST_DAMAGED = {"bad-commit-maintenance-number", "bad-commit-maintenance-salt", "bad-commit-maintenance-with-entries",
+# The newest commit is damaged, or look-ups go without a commit that lists believe: all else is read, and at the end it is
+# said that something may be missing.
+NEWEST_DAMAGED = {"bad-commit-entry-count", "bad-commit-maintenance-number", "bad-commit-maintenance-salt", "bad-commit-maintenance-with-entries",
                   "bad-commit-signature-later", "bad-sealed-newest-empty", "bad-sealed-newest-group-length",
                   "bad-sealed-newest-header-type", "bad-sealed-newest-short", "bad-sealed-plain-commit"}
 
@@ -575,8 +576,10 @@ def core():
     good("core-uuid-upper", "A UUID in upper case is text.", note("00112233-4455-6677-8899-AABBCCDDEEFF", "x"), "7.3")
     good("core-uuid-links", "UUIDs as id, target and derived_from.", note(
         UUID, "x", links=[["r", UUID], ["s", bytes(16)]], derived_from=[UUID]), "7.7")
-    good("core-kind-in-rest", "kind, tags and time stand in the rest, though a column could hold them: 7.6 binds writers.",
-         note("b", "x", kind="k", tags=["t"], time=5, in_rest=(KIND, TAGS, TIME)), "7.6")
+    whole = dict(kind="k", scope=["s"], key="k", time=5, tags=["t"], links=[["r", "q"]], idempotency_key="i", expires=4_000_000_000)
+    for field in ("text", *whole):
+        vector(f"bad-core-{field.replace('_', '-')}-in-rest", "7.6", f"{field} stands in the rest, though its column can hold it.",
+               batch([note("b", "x", **whole, in_rest=(FIELDS.index(field),))]), recover="any")
     for name, kind, values, form in (("f32", 1, [0.5, -0.0, 1.5e-45, 3.4028235e38, 0.1], "<5f"),
                                      ("f64", 2, [0.1, 1e300, -0.0, 5e-324], "<4d")):
         part = struct.pack(form, *values)

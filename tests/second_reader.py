@@ -113,6 +113,7 @@ FIELDS = ("op", "id", "kind", "scope", "key", "time", "text", "data", "media_typ
  RECORDED, VALID_FROM, VALID_TO, EXPIRES, SOURCE, ACTOR, SESSION, MODEL, DERIVED_FROM,
  IDEMPOTENCY_KEY, CONFIDENCE, IMPORTANCE, PINNED, STATUS, EMBEDDING, SUPERSEDES,
  REASON) = range(31)
+IN_COLUMNS = {KIND, SCOPE, KEY, TIME, TEXT, TAGS, LINKS, EXPIRES, IDEMPOTENCY_KEY}
 TIME_LEAST, TIME_MOST = -62_167_219_200, 253_402_300_799
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -810,6 +811,7 @@ class Block:
             for raw_key, key, raw_value, value in read_pairs(self.columns[M_REST][row]):
                 require(key not in fields, "a key stands in both column and REST")
                 check_field(key, value)
+                require(value is None or key not in IN_COLUMNS, "a field in REST that fits its column")
                 fields[key] = value
                 pairs.append((raw_key, raw_value))
         pairs.sort()

@@ -735,6 +735,77 @@ static void newer_versions_are_told_from_damage(void **state)
     free(bytes);
 }
 
+/* Blocks whose checksums are right and that do not decode take nothing from the others, with the index and without. */
+static void a_block_that_does_not_decode_costs_itself(void **state)
+{
+    (void)state;
+    const char *path = temp_path("undecoded");
+    static mf_segment s[64];
+    size_t length, block = 0, page = 0;
+    uint64_t seed = 5;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 900; k++) {
+            char json[200];
+            snprintf(json, sizeof json, "{\"id\":\"%d.%d\",\"text\":\"%llu, so that a batch does not fit into its commit\",\"key\":\"k%d\"}", i, k,
+                     (unsigned long long)next_random(&seed), k % 100);
+            assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+        }
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, s, 64);
+    for (size_t i = 0, n = 0; i < count; i++) {
+        if (s[i].type == MF_TYPE_RECORDS && n++ == 0)
+            block = i;
+        if (s[i].type == MF_TYPE_INDEX)
+            page = i;
+    }
+    assert_true(block && page);
+    mf_slice head, stored;
+    memfile_error why;
+    assert_int_equal(mf_segment_split(&s[block], bytes + s[block].offset, &head, &stored, &why), MEMFILE_OK);
+    mf_cursor columns = mf_cursor_of(head.data, head.length);
+    assert_int_equal(mf_get_varint(&columns), 0);
+    const uint64_t rows = mf_get_varint(&columns);
+    for (uint32_t i = 6; i < 60; i++) /* behind First_Entry and Row_Count */
+        bytes[s[block].offset + MF_SEGMENT_HEADER_LENGTH + i] = 0xff;
+    reseal(bytes + s[block].offset);
+    for (int indexed = 1; indexed >= 0; indexed--) {
+        if (!indexed)
+            bytes[s[page].offset + 80] ^= 1;
+        uint64_t shown[2] = {0, 0};
+        for (int all = 1; all >= 0; all--)
+            for (int reverse = 0; reverse < 2; reverse++) {
+                memfile_filter f = MEMFILE_FILTER_INIT;
+                memfile_cursor *c;
+                const memfile_entry *e;
+                uint64_t n = 0;
+                int rc;
+                f.all = all;
+                f.reverse = reverse;
+                assert_int_equal(memfile_open_memory(bytes, length, NULL, &mf, NULL), MEMFILE_OK);
+                assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+                while ((rc = memfile_cursor_next(c, &e)) == MEMFILE_OK)
+                    n++;
+                if (rc != MEMFILE_E_DAMAGED)
+                    fail_msg("indexed %d, all %d, reverse %d: %d after %llu", indexed, all, reverse, rc, (unsigned long long)n);
+                memfile_cursor_close(c);
+                if (reverse)
+                    assert_int_equal(n, shown[all]);
+                shown[all] = n;
+                assert_int_equal(memfile_get(mf, "2.7", 3, MEMFILE_NEWEST, &e), MEMFILE_OK);
+                assert_int_equal(memfile_get(mf, "0.7", 3, MEMFILE_NEWEST, &e), MEMFILE_E_DAMAGED);
+                assert_int_equal(memfile_get(mf, "none", 4, MEMFILE_NEWEST, &e), MEMFILE_E_DAMAGED);
+                memfile_close(mf);
+            }
+        assert_int_equal(shown[1], 2700 - rows);
+        assert_int_equal(shown[0], 100);
+    }
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -755,6 +826,7 @@ int main(void)
         cmocka_unit_test(a_memory_that_holds_a_memfile_confuses_nobody),
         cmocka_unit_test(a_history_digest_that_lies_is_found),
         cmocka_unit_test(newer_versions_are_told_from_damage),
+        cmocka_unit_test(a_block_that_does_not_decode_costs_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,16 +278,30 @@ static int compare_claims(const void *a, const void *b)
     return x->by < y->by ? -1 : x->by > y->by;
 }
 
+/* Sorts those from `first` on, and drops twins. */
+static void settle_claims(mf_claims *c, size_t first)
+{
+    size_t kept = first;
+    if (c->count > first + 1)
+        qsort(c->v + first, c->count - first, sizeof *c->v, compare_claims);
+    for (size_t i = first; i < c->count; i++)
+        if (kept == first || compare_claims(&c->v[kept - 1], &c->v[i]) != 0)
+            c->v[kept++] = c->v[i];
+    c->count = kept;
+}
+
 int mf_claims_add(mf_claims *c, mf_slice supersedes, uint64_t by, const mf_mem *mem)
 {
     const uint8_t *leaf;
     uint32_t n = mf_record_leaves(supersedes, &leaf);
     void *grown = c->v;
+    size_t first = c->count;
     if (mf_grow(mem, &grown, &c->capacity, c->count + n, sizeof *c->v) != 0)
         return -1;
     c->v = (mf_claim *)grown;
     for (uint32_t i = 0; i < n; i++, leaf += MF_LEAF_STRIDE)
         c->v[c->count++] = (mf_claim){{mf_load64(leaf), mf_load64(leaf + 8)}, by, false};
+    settle_claims(c, first); /* a few bytes may name one leaf thousands of times */
     return 0;
 }
 
@@ -304,17 +318,6 @@ static int add_claims_of(mf_claims *c, mf_store *st, uint64_t entry, memfile_err
         rc = mf_fail_memory(err);
     mf_store_release(st, o);
     return rc;
-}
-
-static void settle_claims(mf_claims *c)
-{
-    size_t kept = 0;
-    if (c->count > 1)
-        qsort(c->v, c->count, sizeof *c->v, compare_claims);
-    for (size_t i = 0; i < c->count; i++)
-        if (kept == 0 || compare_claims(&c->v[kept - 1], &c->v[i]) != 0)
-            c->v[kept++] = c->v[i];
-    c->count = kept;
 }
 
 static int too_many_alike(memfile_error *err)
@@ -378,7 +381,7 @@ static int match_all(mf_claims *c, mf_leaf_search *s, uint64_t end, memfile_erro
 
 int mf_claims_resolve(mf_claims *c, mf_leaf_search *s, uint64_t end, memfile_error *err)
 {
-    settle_claims(c);
+    settle_claims(c, 0);
     s->left += c->count;
     int rc = c->count > 0 ? match_all(c, s, end, err) : MEMFILE_OK;
     for (size_t i = 0; i < c->count; i++)
@@ -400,8 +403,8 @@ int mf_claims_add_leaf(mf_claims *c, const uint8_t leaf[32], uint64_t entry, con
 int mf_claims_join(mf_claims *c, mf_claims *leaves, int (*found)(void *context, uint64_t entry, uint64_t by),
                    void *context, memfile_error *err)
 {
-    settle_claims(c);
-    settle_claims(leaves);
+    settle_claims(c, 0);
+    settle_claims(leaves, 0);
     size_t left = c->count;
     for (size_t i = 0, k = 0; i < c->count; i++) {
         const uint64_t *leaf = c->v[i].leaf;

@@ -107,13 +107,17 @@ static int collect(memfile_cursor *c, unsigned kind, uint64_t low, uint64_t high
     const mf_state *s = st->state;
     int full = 0;
     for (uint32_t r = 0; r < s->footer.run_count && !full; r++) {
+        const mf_run *run = &s->footer.runs[r];
         mf_run_iterator it;
         mf_item item = {(uint8_t)kind, low, 0};
-        int rc = mf_run_seek(&it, st, &s->footer.runs[r], &item, &c->mf->error);
+        int rc = mf_run_seek(&it, st, run, &item, &c->mf->error);
         while (rc == MEMFILE_OK && !full && (rc = mf_run_next(&it, &item, &c->mf->error)) == MEMFILE_OK) {
             if (item.kind != kind || item.key > high)
                 break;
-            full = add_candidate(c, capacity, item.value);
+            if (item.value - run->first_entry >= run->entry_count) /* below it, that wraps */
+                rc = mf_fail(&c->mf->error, MEMFILE_E_DAMAGED, run->root_offset, "an index run has items of entries that it does not cover");
+            else
+                full = add_candidate(c, capacity, item.value);
         }
         mf_run_iterator_close(&it);
         if (rc < 0)
@@ -200,6 +204,7 @@ static int list(memfile *mf, const memfile_filter *filter, memfile_cursor **out)
     if (!c)
         return mf_fail_memory(&mf->error);
     c->mf = mf;
+    mf->store.chain_steps = 0;
     int rc = take_filter(c, &f);
     if (rc == MEMFILE_OK)
         rc = plan(c);
@@ -335,7 +340,10 @@ static int find_superseded(memfile_cursor *c)
         rc = mf_store_tail_fates(st, err);
     else
         return rc;
-    for (size_t i = 0; rc == MEMFILE_OK && i < st->tail_items.kind[MF_ITEM_FATE].count; i++)
+    size_t i = 0, end = 0;
+    if (rc == MEMFILE_OK)
+        mf_store_tail_range(st, MF_ITEM_FATE, c->block_first, c->block_first + c->block->rows, &i, &end);
+    for (; rc == MEMFILE_OK && i < end; i++)
         rc = note_fate(c, st->tail_items.kind[MF_ITEM_FATE].pairs[i].key, st->tail_items.kind[MF_ITEM_FATE].pairs[i].value);
     return rc;
 }

@@ -407,6 +407,20 @@ static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_objec
     return rc == MEMFILE_OK ? MEMFILE_DONE : rc;
 }
 
+/* How many of these pairs, whose values rise, have a value below `limit`. */
+static size_t pairs_below(const mf_pair *pairs, size_t count, uint64_t limit)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pairs[middle].value < limit)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object **out, uint32_t *row,
                        memfile_error *err)
 {
@@ -418,7 +432,11 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
         if (rc != MEMFILE_OK)
             return rc;
         const mf_pair *pairs = st->tail_items.kind[w->kind].pairs;
-        for (size_t i = st->tail_items.kind[w->kind].count; i-- > 0;) {
+        size_t from, i;
+        mf_store_tail_range(st, w->kind, w->hash, w->hash, &from, &i);
+        if (st->tail_items_sorted)
+            i = from + pairs_below(pairs + from, i - from, limit);
+        while (i-- > from) {
             if (pairs[i].key != w->hash || pairs[i].value >= limit)
                 continue;
             rc = confirm_entry(st, w, pairs[i].value, out, row, err);
@@ -558,6 +576,52 @@ void mf_block_record_columns(mf_block *b, uint32_t row, mf_record *r)
         r->tags[i] = mf_block_tag(b, first + i);
 }
 
+/* A block that does not decode takes nothing from the others, where the state was made of what can be read. */
+static bool passed_over(mf_store *st, int rc)
+{
+    bool passed = rc == MEMFILE_E_DAMAGED && st->state->blocks;
+    st->state->unreadable |= passed;
+    return passed;
+}
+
+#define TAIL_FEW 256u /* items that are gone through as they stand */
+
+static void sort_tail(mf_store *st)
+{
+    size_t count = 0;
+    for (unsigned kind = 0; kind <= MF_ITEM_LAST; kind++)
+        count += st->tail_items.kind[kind].count;
+    st->tail_items_sorted = count > TAIL_FEW;
+    if (st->tail_items_sorted)
+        mf_items_sort(&st->tail_items);
+}
+
+/* The first pair whose key is not below `key`. */
+static size_t first_pair(const mf_pair *pairs, size_t count, uint64_t key)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pairs[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void mf_store_tail_range(const mf_store *st, unsigned kind, uint64_t low, uint64_t high, size_t *from, size_t *end)
+{
+    const mf_pair *pairs = st->tail_items.kind[kind].pairs;
+    *from = 0;
+    *end = st->tail_items.kind[kind].count;
+    if (!st->tail_items_sorted)
+        return;
+    *from = first_pair(pairs, *end, low);
+    if (high < UINT64_MAX)
+        *end = first_pair(pairs, *end, high + 1);
+}
+
 int mf_store_tail_items(mf_store *st, memfile_error *err)
 {
     if (st->tail_items_ready)
@@ -568,6 +632,10 @@ int mf_store_tail_items(mf_store *st, memfile_error *err)
     for (uint32_t i = 0; i < mf_state_tail_count(st->state) && rc == MEMFILE_OK; i++) {
         mf_object *o;
         rc = mf_store_block(st, mf_state_tail(st->state)[i].offset, &o, err);
+        if (passed_over(st, rc)) {
+            rc = MEMFILE_OK;
+            continue;
+        }
         if (rc != MEMFILE_OK)
             break;
         for (uint32_t row = 0; row < o->block.rows; row++) {
@@ -584,6 +652,7 @@ int mf_store_tail_items(mf_store *st, memfile_error *err)
         mf_store_release(st, o);
     }
     mf_free(st->mem, record);
+    sort_tail(st);
     if (rc == MEMFILE_OK && st->tail_items.failed)
         rc = mf_fail_memory(err);
     st->tail_items_ready = rc == MEMFILE_OK;
@@ -631,6 +700,10 @@ int mf_store_tail_fates(mf_store *st, memfile_error *err)
     for (uint32_t i = 0; i < mf_state_tail_count(st->state) && rc == MEMFILE_OK; i++) {
         mf_object *o;
         rc = mf_store_block(st, mf_state_tail(st->state)[i].offset, &o, err);
+        if (passed_over(st, rc)) {
+            rc = MEMFILE_OK;
+            continue;
+        }
         if (rc != MEMFILE_OK)
             break;
         for (uint32_t row = 0; row < o->block.rows && rc == MEMFILE_OK; row++)
@@ -638,6 +711,10 @@ int mf_store_tail_fates(mf_store *st, memfile_error *err)
                 rc = mf_store_add_fates(st, &st->tail_items, o, row, err);
         mf_store_release(st, o);
     }
+    if (rc == MEMFILE_OK && st->tail_items_sorted)
+        mf_items_sort(&st->tail_items);
+    if (rc == MEMFILE_OK && st->tail_items.failed)
+        rc = mf_fail_memory(err);
     st->tail_fates_ready = rc == MEMFILE_OK;
     return rc;
 }
@@ -654,7 +731,7 @@ static int fates_of(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, 
         const mf_run *run = &s->footer.runs[i];
         mf_run_iterator it;
         mf_item item = {MF_ITEM_FATE, entry, 0};
-        if (run->first_entry + run->entry_count <= entry)
+        if (run->entry_count == 0 || run->first_entry + run->entry_count <= entry)
             continue;
         int rc = mf_run_seek(&it, st, run, &item, err);
         while (rc == MEMFILE_OK && *count < most && (rc = mf_run_next(&it, &item, err)) == MEMFILE_OK &&
@@ -671,7 +748,8 @@ static int fates_of(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *by, 
     if (rc != MEMFILE_OK)
         return rc;
     const mf_pair *pairs = st->tail_items.kind[MF_ITEM_FATE].pairs;
-    for (size_t i = 0; i < st->tail_items.kind[MF_ITEM_FATE].count && *count < most; i++)
+    size_t i, end;
+    for (mf_store_tail_range(st, MF_ITEM_FATE, entry, entry, &i, &end); i < end && *count < most; i++)
         if (pairs[i].key == entry && pairs[i].value < limit)
             by[(*count)++] = pairs[i].value;
     return MEMFILE_OK;
@@ -729,6 +807,8 @@ int mf_store_superseder(mf_store *st, uint64_t entry, uint64_t limit, uint64_t *
         return rc;
     for (unsigned kind = MF_ITEM_ID; kind <= MF_ITEM_KEY; kind++) {
         for (*by = entry, forgotten = true; forgotten;) {
+            if (++st->chain_steps > 8 * st->state->entries + 65536) /* each chain is walked by two entries at most */
+                return mf_fail(err, MEMFILE_E_DAMAGED, MF_NOWHERE, "the index says of too many entries that one supersedes them");
             rc = next_of_name(st, kind, entry, *by, limit, by, err);
             if (rc == MEMFILE_OK)
                 rc = mf_store_forgotten(st, *by, &forgotten, err);

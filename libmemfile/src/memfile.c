@@ -394,7 +394,7 @@ static bool something_is_lost(const mf_state *s)
 {
     if (!s->blocks)
         return s->unfinished_is_damage || s->lost_commits > 0;
-    return is_gap(s, 0, s->entries) || !s->end_known || s->doubtful.count > 0;
+    return is_gap(s, 0, s->entries) || !s->end_known || s->unreadable || s->doubtful.count > 0;
 }
 
 static int get(memfile *mf, const char *id, size_t id_length, uint64_t as_of, const memfile_entry **out)

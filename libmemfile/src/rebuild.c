@@ -42,6 +42,8 @@ static int note_dictionary(rebuilding *r, const mf_segment *s, mf_slice head, mf
     for (size_t i = 0; i < r->store->dictionary_count; i++)
         if (r->store->dictionaries[i]->id == id)
             return MEMFILE_OK;
+    if (r->store->dictionary_count >= MF_DICTIONARIES_MAX) /* no footer can name so many */
+        return MEMFILE_OK;
     uint8_t *content = (uint8_t *)mf_alloc(r->store->mem, s->raw_length);
     if (!content)
         return mf_fail_memory(r->err);

@@ -108,7 +108,7 @@ int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_no
     }
     if (rc != MEMFILE_OK)
         return rc;
-    return c->items.failed ? no_memory(c) : mf_rewrite_spill(c);
+    return c->items.failed ? no_memory(c) : MEMFILE_OK; /* no run stands between segments of folded commits */
 }
 
 int mf_rewrite_commits_end(mf_rewrite *c)

@@ -80,6 +80,7 @@ typedef struct mf_state {
     /* with blocks: OBJECT and CHUNK items of the contents that are whole; FORGOTTEN ones; COMMIT ones of the
      * commits that could be read, and of those before them */
     mf_items *contents;
+    bool unreadable;        /* with blocks: one of them does not decode */
     bool end_known;         /* with blocks: the newest commit was read, so `entries` is how many there are */
     mf_ranges doubtful;     /* with blocks: entries that are taken for forgotten, because it cannot be told */
     uint64_t lost_commits;  /* damaged ones in the tail */
@@ -112,6 +113,7 @@ typedef struct mf_store {
     uint32_t object_count;
     mf_object *newest, *oldest;
     size_t cached_bytes, cache_limit;
+    uint64_t chain_steps; /* from what is superseded to what supersedes it, of the list at hand */
     uint64_t collision_limit, collisions; /* entries with the hash of another; of the look-up at hand */
     uint64_t hits, misses;
     mf_compressor compressor;
@@ -119,6 +121,7 @@ typedef struct mf_store {
     size_t dictionary_count, dictionary_capacity;
     /* items of the tail, made on first use */
     mf_items tail_items;
+    bool tail_items_sorted; /* by key and value: where they are many, as in a state without an index */
     bool tail_items_ready, tail_fates_ready;
 } mf_store;
 
@@ -199,6 +202,8 @@ int mf_store_idempotency(mf_store *store, mf_slice key, mf_object **out, uint32_
 int mf_store_entries_at(mf_store *store, uint64_t number, uint64_t *entries, memfile_error *err);
 /* Items of the entries in the tail, into store->tail_items. */
 int mf_store_tail_items(mf_store *store, memfile_error *err);
+/* Those of a kind with keys in [low, high] stand in [*from, *end) of its pairs, among others if they are few. */
+void mf_store_tail_range(const mf_store *store, unsigned kind, uint64_t low, uint64_t high, size_t *from, size_t *end);
 /* FATE items of the tail too. */
 int mf_store_tail_fates(mf_store *store, memfile_error *err);
 /* FATE items of one entry, superseder below `limit`: *by, or MEMFILE_DONE. */

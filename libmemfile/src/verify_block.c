@@ -96,6 +96,10 @@ static int check_row(mf_verify_job *job, mf_verify_worker *w, mf_block *block, u
                          MEMFILE_E_DAMAGED, job->segment.offset, &job->error);
     if (rc != MEMFILE_OK)
         return rc;
+    if ((w->record->mask ^ mf_block_mask(block, row)) & (MF_COLUMN_REST - 1))
+        return mf_fail(&job->error, MEMFILE_E_DAMAGED, job->segment.offset,
+                       "row %u of the block at offset %llu has a field in its rest that belongs in a column", row,
+                       (unsigned long long)job->segment.offset);
     if (check_vector(w->record, mf_block_vector(block, row)) != 0)
         return mf_fail(&job->error, MEMFILE_E_DAMAGED, job->segment.offset,
                        "the vector in row %u of the block at offset %llu is not the one the entry names", row,

@@ -88,6 +88,8 @@ static int add_dictionary(mf_verify *v, const uint8_t *content, size_t length, u
     for (size_t i = 0; i < v->store.dictionary_count; i++)
         if (v->store.dictionaries[i]->id == id)
             return MEMFILE_OK;
+    if (v->store.dictionary_count >= MF_DICTIONARIES_MAX) /* no footer can name so many */
+        return MEMFILE_OK;
     if (mf_dictionary_new(v->store.mem, content, length, 0, &d) == MEMFILE_OK &&
         mf_store_add_dictionary(&v->store, d) == MEMFILE_OK)
         return MEMFILE_OK;

@@ -159,6 +159,7 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
         w->commits_since_full = w->bytes_since_full = 0;
         mf_items_clear(&w->store->tail_items);
         w->store->tail_items_ready = true;
+        w->store->tail_items_sorted = false;
     } else {
         mf_footer_free(&w->working.footer, w->store->mem);
         w->commits_since_full++;
@@ -172,6 +173,7 @@ static void advance(mf_writer *w, const plan *p, mf_commit *k, const uint8_t sto
     w->store->tail_fates_ready = false;
     if (p->inline_block) {
         s->tail[s->tail_count++] = (mf_tail_commit){offset, k->number, k->first_entry, k->entry_count};
+        w->store->tail_items_sorted = false;
         if (retag_tail && w->store->tail_items_ready)
             for (unsigned kind = 1; kind <= MF_ITEM_LAST; kind++)
                 for (size_t i = 0; kind != MF_ITEM_FATE && i < w->items.kind[kind].count; i++)
