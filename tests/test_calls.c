@@ -356,6 +356,127 @@ static void a_log_that_does_not_lead_back_ends(void **state)
     free(bytes);
 }
 
+/* Content over 32 KiB that is given as JSON, with escapes, and as base64, comes back byte for byte. */
+static void long_contents_may_be_json(void **state)
+{
+    (void)state;
+    enum { TIMES = 9000 };
+    memfile *mf = create_file(temp_path("long-json"));
+    char *json = (char *)malloc(TIMES * 16 + 100), *at;
+    uint8_t *expected[2], *got = (uint8_t *)malloc(TIMES * 8);
+    size_t length[2] = {0, 0};
+    for (int i = 0; i < 2; i++)
+        expected[i] = (uint8_t *)malloc(TIMES * 8);
+    at = json + sprintf(json, "{\"id\":\"text\",\"text\":\"");
+    for (int i = 0; i < TIMES; i++) {
+        at += sprintf(at, "%d\\n\\u00e9", i % 7);
+        length[0] += (size_t)sprintf((char *)expected[0] + length[0], "%d\n\xc3\xa9", i % 7);
+    }
+    strcpy(at, "\"}");
+    assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+    at = json + sprintf(json, "{\"id\":\"data\",\"data\":\"");
+    for (int i = 0; i < TIMES; i++) {
+        at += sprintf(at, "AP8%c", i % 2 ? 'B' : 'C');
+        expected[1][length[1]++] = 0;
+        expected[1][length[1]++] = 0xff;
+        expected[1][length[1]++] = i % 2 ? 1 : 2;
+    }
+    for (int i = 0; i < 2; i++) { /* 40,000 bytes and more */
+        memcpy(at, "AP8B", 4);
+        at += 4;
+    }
+    strcpy(at, "\"}");
+    assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+    for (int i = 0; i < 2; i++) {
+        memcpy(expected[1] + length[1], "\0\xff\1", 3);
+        length[1] += 3;
+    }
+    commit_ok(mf);
+    for (int i = 0; i < 2; i++) {
+        const memfile_entry *e;
+        memfile_content *c;
+        size_t n, done = 0;
+        assert_int_equal(memfile_get(mf, i ? "data" : "text", 4, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_content_is_detached(e), length[i] > 32768);
+        assert_int_equal(memfile_entry_content_length(e), length[i]);
+        assert_int_equal(memfile_content_open(mf, e, &c), MEMFILE_OK);
+        while (memfile_content_read(c, got + done, TIMES * 8 - done, &n) == MEMFILE_OK && n > 0)
+            done += n;
+        assert_int_equal(done, length[i]);
+        assert_memory_equal(got, expected[i], done);
+        memfile_content_close(c);
+        free(expected[i]);
+    }
+    free(json);
+    free(got);
+    memfile_close(mf);
+}
+
+/* Extensions: at most 1024, with keys that are text or integers from 31 that a file can hold. */
+static void extensions_keep_to_their_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int expected;
+    } keys[] = {{"x-mine", MEMFILE_OK},
+                {"@31", MEMFILE_OK},
+                {"@9223372036854775807", MEMFILE_OK},
+                {"@9223372036854775808", MEMFILE_E_INVALID},
+                {"@18446744073709551647", MEMFILE_E_INVALID},
+                {"@30", MEMFILE_E_INVALID},
+                {"@031", MEMFILE_E_INVALID}};
+    memfile *mf = create_file(temp_path("extensions"));
+    char *json = (char *)malloc(30000), *at;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        sprintf(json, "{\"id\":\"a\",\"text\":\"\",\"%s\":1}", keys[i].name);
+        int rc = put_json(mf, json, NULL);
+        if (rc != keys[i].expected)
+            fail_msg("%s: %d", keys[i].name, rc);
+    }
+    for (int n = 1024; n <= 1025; n++) {
+        at = json + sprintf(json, "{\"id\":\"a\",\"text\":\"\"");
+        for (int i = 0; i < n; i++)
+            at += sprintf(at, ",\"x-%d\":%d", i, i);
+        strcpy(at, "}");
+        assert_int_equal(put_json(mf, json, NULL) == MEMFILE_OK, n == 1024);
+    }
+    free(json);
+    memfile_close(mf);
+}
+
+/* What forgets nothing holds no lock; and a time may be before 1970. */
+static void forgetting_nothing_holds_no_lock(void **state)
+{
+    (void)state;
+    const char *path = temp_path("unlocked"), *id = "none";
+    memfile *mf = create_file(path), *other;
+    memfile_selection s = MEMFILE_SELECTION_INIT;
+    memfile_filter f = MEMFILE_FILTER_INIT;
+    memfile_forget_options fo = MEMFILE_FORGET_OPTIONS_INIT;
+    memfile_forget_result r;
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    assert_int_equal(put_json(mf, "{\"id\":\"old\",\"text\":\"\",\"time\":\"1960-01-02T00:00:00Z\"}", NULL), MEMFILE_OK);
+    commit_ok(mf);
+    o.lock_timeout_ms = 0;
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, &o, &other, NULL), MEMFILE_OK);
+    for (int dry = 0; dry < 2; dry++) {
+        s.ids = &id;
+        s.id_count = !dry;
+        s.filter = dry ? &f : NULL;
+        f.until = "1970-01-01T00:00:00Z";
+        fo.dry_run = dry;
+        assert_int_equal(memfile_forget(mf, &s, &fo, &r), dry ? MEMFILE_OK : MEMFILE_DONE);
+        assert_int_equal(r.memories, dry);
+        assert_int_equal(put_json(other, "{\"id\":\"b\",\"text\":\"\"}", NULL), MEMFILE_OK);
+        commit_ok(other);
+    }
+    f.until = "1960-01-02T00:00:00Z";
+    assert_int_equal(memfile_forget(mf, &s, &fo, &r), MEMFILE_DONE);
+    memfile_close(other);
+    memfile_close(mf);
+}
+
 typedef struct digests {
     char hex[2000][65];
     size_t count;
@@ -453,6 +574,9 @@ int main(void)
         cmocka_unit_test(fields_take_only_what_they_hold),
         cmocka_unit_test(what_is_asked_for_must_be_named_rightly),
         cmocka_unit_test(a_batch_of_nothing_commits_nothing),
+        cmocka_unit_test(long_contents_may_be_json),
+        cmocka_unit_test(extensions_keep_to_their_limits),
+        cmocka_unit_test(forgetting_nothing_holds_no_lock),
         cmocka_unit_test(a_log_that_does_not_lead_back_ends),
         cmocka_unit_test(a_commit_is_found_by_number_or_by_enough_of_its_digest),
     };

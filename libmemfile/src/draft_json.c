@@ -256,7 +256,7 @@ static int add_extension(memfile_draft *d, mf_slice name, mf_json *j)
         uint64_t v = 0;
         for (size_t i = 1; i < name.length; i++) {
             unsigned digit = (unsigned)name.data[i] - '0';
-            if (digit > 9 || v > (INT64_MAX - 9) / 10 || (digit == 0 && i == 1))
+            if (digit > 9 || v > ((uint64_t)INT64_MAX - digit) / 10 || (digit == 0 && i == 1))
                 mf_json_problem(j, "a member '@…' is '@' and the number of a field");
             v = v * 10 + (digit < 10 ? digit : 0);
         }
