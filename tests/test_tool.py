@@ -775,5 +775,104 @@ class Tool(unittest.TestCase):
         self.run_in_a_shell(["PATH=$PWD/build:$PATH"] + commands)
 
 
+class Refused(unittest.TestCase):
+    """What is asked for wrongly is said in words, with exit code 2, and changes nothing."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.file = os.path.join(self.folder.name, "a.memfile")
+        run("init", self.file)
+        run("put", self.file, "hi", "--id", "a")
+        self.before = Path(self.file).read_bytes()
+
+    def refuse(self, words, *args):
+        p = run(*args, code=2, cwd=self.folder.name, stdin=b"")
+        self.assertIn(words, p.stderr.decode(errors="replace"), args)
+        self.assertEqual(p.stdout, b"", args)
+        self.assertEqual(Path(self.file).read_bytes(), self.before, args)
+        self.assertEqual(sorted(os.listdir(self.folder.name)), self.names, args)
+
+    def test_options_and_arguments(self):
+        f, deep = self.file, "/".join("s" * 33)
+        Path(self.folder.name, "pw").write_text("secret")
+        self.names = sorted(os.listdir(self.folder.name))
+        for words, *args in (
+                ("there is no verb 'nosuch'", "nosuch", f), ("there is no verb 'nosuch'", "help", "nosuch"),
+                ("too many arguments: 'more'", "list", f, "more"), ("options begin with --", "list", f, "-x"),
+                ("unknown option '--x'", "list", f, "--x"), ("unknown option '--pinned=1'", "put", f, "x", "--pinned=1"),
+                ("--kind needs a value", "put", f, "x", "--kind"), ("--kind was given twice", "put", f, "x", "--kind", "a", "--kind", "b"),
+                ("--limit takes a whole number from 1", "list", f, "--limit", "0"), ("--limit takes", "list", f, "--limit", "1x"),
+                ("--limit takes", "list", f, "--limit", ""), ("--limit takes", "list", f, "--limit", "18446744073709551616"),
+                ("--limit takes", "list", f, "--limit", "-1"), ("--limit takes", "log", f, "--limit", "0"),
+                ("--level takes a whole number from 1 to 19", "compact", f, "--level", "0"), ("--level takes", "compact", f, "--level", "20"),
+                ("--threads takes a whole number from 1 to 64", "compact", f, "--threads", "65"),
+                ("--threads takes", "verify", f, "--threads", "0"), ("--threads takes", "recover", f, "out", "--threads", "65"),
+                ("--threads takes", "prove", f, "a", "--threads", "0"), ("--threads takes", "import", f, "-", "--threads", "0"),
+                ("--threads takes", "forget", f, "a", "--threads", "0"),
+                ("--batch takes a whole number from 1", "import", f, "-", "--batch", "0"),
+                ("--author takes a text of up to 255 bytes", "put", f, "x", "--author", os.fsdecode(b"\xff")),
+                ("--author takes", "put", f, "x", "--author", "a" * 256), ("--author takes", "forget", f, "a", "--author", "a" * 256),
+                ("--meta takes NAME=VALUE", "put", f, "x", "--meta", "=1"), ("--meta takes", "put", f, "x", "--meta", "a"),
+                ("--link takes REL=ID", "put", f, "x", "--link", "r"), ("--link takes REL=ID", "put", f, "x", "--link", "r="),
+                ("--link takes UTF-8", "put", f, "x", "--link", os.fsdecode(b"r=\xff")),
+                ("--link takes UTF-8", "put", f, "x", "--link", os.fsdecode(b"\xff=r")),
+                ("--time takes a time in UTC", "put", f, "x", "--time", "x"), ("--since takes a time", "list", f, "--since", "2020"),
+                ("--scope takes 1 to 32 names", "list", f, "--scope", deep),
+                ("--kind is empty", "forget", f, "--kind", ""), ("--tag is empty", "forget", f, "--tag", ""),
+                ("either ids, or", "forget", f, "a", "--kind", "x"), ("either ids, or", "forget", f, "a", "--tag", "x"),
+                ("either ids, or", "forget", f, "a", "--key", "x"), ("either ids, or", "forget", f, "a", "--scope", "x"),
+                ("either ids, or", "forget", f, "a", "--since", "2020-01-01T00:00:00Z"),
+                ("either ids, or", "forget", f, "a", "--before", "2020-01-01T00:00:00Z"), ("which memories?", "forget", f),
+                ("none is set", "init", "new", "--passes", "3"), ("none is set", "init", "new", "--memory", "8"),
+                ("--passes takes a whole number from 1 to 10", "init", "new", "--passphrase-file", "pw", "--passes", "11"),
+                ("--memory takes a whole number from 8 to 1048576", "init", "new", "--passphrase-file", "pw", "--memory", "7"),
+                ("whom is it to be sealed for?", "rekey", f), ("is missing", "import", f), ("is missing", "list")):
+            self.refuse(words, *args)
+
+    def test_each_filter_alone_chooses_what_is_forgotten(self):
+        run("put", self.file, "x", "--id", "b", "--kind", "k", "--tag", "t", "--key", "y", "--scope", "s", "--time", "2020-01-01T00:00:00Z")
+        for option, value in (("kind", "k"), ("tag", "t"), ("key", "y"), ("scope", "s"), ("since", "2019-01-01T00:00:00Z"),
+                              ("before", "2021-01-01T00:00:00Z")):
+            self.assertIn(b"b", run("forget", self.file, "--" + option, value, "--dry-run").stdout, option)
+
+    def test_help_is_asked_for_in_three_ways(self):
+        for args, code in ((("--help",), 0), (("-h",), 0), (("help",), 0), ((), 2)):
+            p = run(*args, code=code)
+            self.assertIn(b"usage: memfile-tool VERB", p.stdout + p.stderr)
+
+    def test_two_dashes_end_the_options(self):
+        run("put", self.file, "--", "--kind")
+        self.assertEqual([e["text"] for e in lines(run("list", self.file, "--json").stdout)], ["hi", "--kind"])
+        self.assertEqual(len(lines(run("list", "--json", "--limit=1", self.file).stdout)), 1)
+
+    def test_text_is_utf8_and_messages_show_no_controls(self):
+        for bad in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xe2\x28\xa1",
+                    b"\xe0\x9f\xbf", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82\x28", b"\xc2"):
+            run("put", self.file, "x", "--author", os.fsdecode(b"<" + bad), code=2)
+        for good in ("\u00e9", "\u0800", "\u20ac", "\U0001f600", "\u07ff", "\ud7ff", "\ue000", "\U00010000", "\U0010ffff"):
+            run("put", self.file, "x", "--author", "<" + good)
+            self.assertIn(f"<{good}", run("put", self.file, "x", "--time", "<" + good, code=2).stderr.decode())
+        for control in (b"\x1b[31m", b"\x7f", b"\xc2\x9b"):
+            self.assertNotIn(control, on_terminal("put", self.file, "x", "--time", os.fsdecode(b"<" + control + b">")))
+
+    def test_json_of_the_tool_escapes_what_a_terminal_obeys(self):
+        author = 'a"b\\c\x1b\x7f\u0085\u009f\u00a0é\t'
+        run("put", self.file, "x", "--author", author)
+        out = run("log", self.file, "--json").stdout
+        self.assertEqual(lines(out)[0]["author"], author)
+        for raw in ("\x1b", "\x7f", "\u0085", "\u009f", "\t"):
+            self.assertNotIn(raw.encode(), out)
+        self.assertIn("\u00a0é".encode(), out)
+
+    def test_lines_of_nothing_are_passed_over_and_counted(self):
+        p = run("import", self.file, "-", stdin=b'{"id":"b","text":"ok"}\n  \n\t\r\n\r\n{"id":"c","text":"ok"}')
+        self.assertEqual([e["id"] for e in lines(run("list", self.file, "--json").stdout)], ["a", "b", "c"])
+        p = run("import", self.file, "-", stdin=b'{"id":"d","text":"ok"}\n \t\r\n \t{"id":"e","text":} \t\r\n', code=None)
+        self.assertNotEqual(p.returncode, 0)
+        self.assertIn(b"line 3", p.stderr)
+        self.assertEqual(len(lines(run("list", self.file, "--json").stdout)), 3)
+
+
 if __name__ == "__main__":
     unittest.main()
