@@ -138,18 +138,15 @@ def main():
             t.run()
 
     threads = [threading.Thread(target=work) for _ in range(args.jobs)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     end = time.monotonic() + 60 * args.total if args.total else None
     for t in threads:
         t.start()
-    try:
-        while any(t.is_alive() for t in threads):
-            time.sleep(1)
-            if end and time.monotonic() > end:
-                stopping.set()
-    except KeyboardInterrupt:
-        stopping.set()
-    for t in threads:
-        t.join()
+    while any(t.is_alive() for t in threads):
+        time.sleep(1)
+        if end and time.monotonic() > end:
+            stopping.set()
     return 1 if any(t.state["fault"] for t in ran) else 0
 
 
