@@ -407,10 +407,9 @@ static int confirm_entry(mf_store *st, const wanted *w, uint64_t entry, mf_objec
     return rc == MEMFILE_OK ? MEMFILE_DONE : rc;
 }
 
-/* How many of these pairs, whose values rise, have a value below `limit`. */
-static size_t pairs_below(const mf_pair *pairs, size_t count, uint64_t limit)
+/* The first of the pairs in [low, high), whose values rise, with a value that is not below `limit`; or high. */
+static size_t first_value(const mf_pair *pairs, size_t low, size_t high, uint64_t limit)
 {
-    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (pairs[middle].value < limit)
@@ -435,7 +434,7 @@ static int find_wanted(mf_store *st, const wanted *w, uint64_t limit, mf_object 
         size_t from, i;
         mf_store_tail_range(st, w->kind, w->hash, w->hash, &from, &i);
         if (st->tail_items_sorted)
-            i = from + pairs_below(pairs + from, i - from, limit);
+            i = first_value(pairs, from, i, limit);
         while (i-- > from) {
             if (pairs[i].key != w->hash || pairs[i].value >= limit)
                 continue;
