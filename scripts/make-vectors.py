@@ -1414,7 +1414,7 @@ def history():
             ("first-number", {"First_Number": varint(1)}, "First_Number of the first segment is 1."),
             ("first-entry", {"History.First_Entry": varint(1)}, "First_Entry of the first segment is 1."),
             ("row-count-0", {"Row_Count": varint(0)}, "Row_Count 0 in the first segment, where no tree goes on."),
-            ("row-count-65537", {"Row_Count": varint(65_537)}, "Row_Count 65,537."),
+            ("row-count-4097", {"Row_Count": varint(4_097)}, "Row_Count 4,097."),
             ("row-count-2-40", {"Row_Count": varint(1 << 40), "Flags.Rows": u8(0) + varint(0), "Counts": u8(0) + varint(0)},
              "Row_Count 2^40, with columns of Width 0."),
             ("flag-logical", {"Flags.Rows": ints([flags[0] | LOGICAL] + flags[1:])}, "A row has the flag LOGICAL."),

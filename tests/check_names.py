@@ -39,6 +39,7 @@ in_spec(r"Stored_Length \| u32 \| length of the body; at most ([\d,]+)", "MF_STO
 in_spec(r"Raw_Length \| u32 \| length of the content before the codec; at most ([\d,]+)", "MF_RAW_LENGTH_MAX")
 in_spec(r"core of an entry \| ([\d,]+) bytes", "MF_CORE_LENGTH_MAX")
 in_spec(r"rows in a block \| ([\d,]+)", "MF_BLOCK_ROWS_MAX")
+in_spec(r"rows of a HISTORY segment \| ([\d,]+)", "MF_HISTORY_ROWS_MAX")
 in_spec(r"inline text, at most ([\d,]+) bytes", "MF_INLINE_CONTENT_MAX")
 in_spec(r"cut into chunks of ([\d,]+) bytes", "MF_CHUNK_LENGTH")
 in_spec(r"extensions of an entry [^|]+\| ([\d,]+) \|", "MF_EXTENSIONS_MAX")

@@ -1058,7 +1058,7 @@ class HistoryPart:
         cur = Cursor(head)
         self.first_number = cur.varint()
         n = cur.varint()
-        require(n <= 65_536, "HISTORY: Row_Count")
+        require(n <= MAX_ROWS, "HISTORY: Row_Count")
         self.first_entry = cur.varint()
         self.rows, self.entries, self.further = [], 0, None
         if n == 0:

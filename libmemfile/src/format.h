@@ -13,6 +13,7 @@
 #define MF_WINDOW_MAX 8388608u /* of a zstd frame */
 #define MF_CORE_LENGTH_MAX 262144u
 #define MF_BLOCK_ROWS_MAX 4096u
+#define MF_HISTORY_ROWS_MAX 4096u
 #define MF_BLOCK_CORES_MAX 2097152u /* bytes of its cores, together */
 #define MF_INLINE_CONTENT_MAX 32768u
 #define MF_CHUNK_LENGTH 262144u

@@ -1,8 +1,6 @@
 /* history: folded commits in HISTORY segments. SPEC 13.2, 13.3. */
 #include "commit.h"
 
-#define ROWS_MAX 65536u
-
 typedef struct columns {
     uint64_t *v;
     size_t n;
@@ -185,7 +183,7 @@ int mf_history_decode(mf_history *h, mf_slice head, mf_arena *arena, uint64_t of
     mf_cursor c = mf_cursor_of(head.data, head.length);
     memset(h, 0, sizeof *h);
     h->first_number = mf_get_varint_max(&c, (uint64_t)1 << 62);
-    h->row_count = (uint32_t)mf_get_varint_max(&c, ROWS_MAX);
+    h->row_count = (uint32_t)mf_get_varint_max(&c, MF_HISTORY_ROWS_MAX);
     h->first_entry = mf_get_varint_max(&c, MF_ENTRIES_MAX);
     if (h->row_count == 0 && h->first_number == 0)
         c.failed = true; /* there is no tree that goes on */

@@ -5,7 +5,6 @@
 #include "verify.h"
 
 #define SPILL_ITEMS ((size_t)600000)
-#define HISTORY_ROWS 8192u
 #define NODES_MAX 32768u /* of a salt tree in one HISTORY segment */
 #define DICTIONARY_BYTES ((size_t)110 << 10)
 #define SAMPLE_BYTES_MAX ((size_t)8 << 20)
@@ -84,7 +83,7 @@ int mf_rewrite_commit(mf_rewrite *c, const mf_history_row *row, const mf_salt_no
     /* five packed numbers and five counts; a node has depth, position and seed */
     size_t bytes = 5 * 8 + 5 * 5 + row->parents.length + row->author.length + row->extra.length +
                    row->signatures.length + (size_t)first_nodes * (1 + 5 + 16);
-    if (h->row_count == HISTORY_ROWS || (h->row_count > 0 && c->history_bytes + bytes > MF_STORED_LENGTH_MAX - 256)) {
+    if (h->row_count == MF_HISTORY_ROWS_MAX || (h->row_count > 0 && c->history_bytes + bytes > MF_STORED_LENGTH_MAX - 256)) {
         int rc = write_history(c);
         if (rc != MEMFILE_OK)
             return rc;
@@ -504,7 +503,7 @@ int mf_rewrite_begin(mf_rewrite *c, const mf_header *header, mf_io *io)
     c->record = (mf_record *)mf_alloc(&c->mem, sizeof *c->record);
     c->sample_sizes = (size_t *)mf_alloc(&c->mem, MF_REWRITE_SAMPLES * sizeof *c->sample_sizes);
     c->workers = (mf_job_worker *)mf_alloc_zero(&c->mem, c->threads * sizeof *c->workers);
-    c->history.rows = (mf_history_row *)mf_alloc(&c->mem, HISTORY_ROWS * sizeof *c->history.rows);
+    c->history.rows = (mf_history_row *)mf_alloc(&c->mem, MF_HISTORY_ROWS_MAX * sizeof *c->history.rows);
     if (!c->record || !c->workers || !c->sample_sizes || !c->history.rows || mf_pool_new(&c->mem, c->threads, run_job, c, &c->pool) != 0)
         return no_memory(c);
     c->new.header = *header;

@@ -288,6 +288,7 @@ int mf_store_content(mf_store *st, mf_object *o, memfile_error *err)
     if (!o->orphan) {
         o->bytes += o->segment.raw_length;
         st->cached_bytes += o->segment.raw_length;
+        shrink_cache(st, st->cache_limit);
     }
     mf_block_set_content(&o->block, content);
     return MEMFILE_OK;
