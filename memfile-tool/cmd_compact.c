@@ -57,10 +57,10 @@ static void tell_dropped(void *context, unsigned type, uint64_t offset, uint64_t
             (unsigned long long)offset, (unsigned long long)first_entry, (unsigned long long)(first_entry + entry_count));
 }
 
-static void show(void *context, uint64_t done, uint64_t total)
+static int show(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
-    progress_show((void *)"compacting", done, total);
+    return progress_show((void *)"compacting", done, total);
 }
 
 int compact_at(const char *path, const char *output, const memfile_options *write, uint32_t level, const char *open,

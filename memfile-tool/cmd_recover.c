@@ -3,10 +3,10 @@
 
 #include "tool.h"
 
-static void show_progress(void *context, uint64_t done, uint64_t total)
+static int show_progress(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
-    progress_show((void *)"recovering", done, total);
+    return progress_show((void *)"recovering", done, total);
 }
 
 int run_recover(args *a)

@@ -71,10 +71,10 @@ static bool is_trusted(const char *path, const state *s, const memfile_verify_re
     return false;
 }
 
-static void show_progress(void *context, uint64_t done, uint64_t total)
+static int show_progress(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
-    progress_show((void *)"verifying", done, total);
+    return progress_show((void *)"verifying", done, total);
 }
 
 /* What is to be done about it; to verify again is no advice here. */

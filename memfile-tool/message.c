@@ -200,12 +200,12 @@ int finish_output(int exit_code)
     return exit_code;
 }
 
-void progress_show(void *label, uint64_t done, uint64_t total)
+int progress_show(void *label, uint64_t done, uint64_t total)
 {
     static time_t last;
     time_t now = time(NULL);
     if (!is_terminal(stderr) || total == 0 || (bar_shown && now == last && done < total))
-        return;
+        return 0;
     last = now;
     int percent = (int)((double)done * 100 / (double)total), filled = percent * 30 / 100;
     if (percent > 100)
@@ -216,6 +216,7 @@ void progress_show(void *label, uint64_t done, uint64_t total)
     fprintf(stderr, "] %3d%%", percent);
     fflush(stderr);
     bar_shown = true;
+    return 0;
 }
 
 void progress_clear(void)

@@ -138,7 +138,7 @@ const char *member_form(const char *name, size_t length);
 int print_entry(memfile *mf, const memfile_entry *entry, uint64_t *damaged);
 
 /* ---- progress bar, on a terminal only */
-void progress_show(void *label, uint64_t done, uint64_t total);
+int progress_show(void *label, uint64_t done, uint64_t total);
 void progress_clear(void);
 
 /* ---- opening */

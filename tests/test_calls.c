@@ -566,6 +566,86 @@ static void a_commit_is_found_by_number_or_by_enough_of_its_digest(void **state)
     memfile_close(mf);
 }
 
+typedef struct stop {
+    int left, calls; /* calls that are answered with 0 */
+    uint64_t total;
+} stop;
+
+static int count_down(void *context, uint64_t done, uint64_t total)
+{
+    stop *s = (stop *)context;
+    assert_true(done <= total);
+    s->calls++;
+    s->total = total;
+    return s->left-- == 0 ? 7 : 0;
+}
+
+/* A file of many small commits, and behind them one of many segments, folded or as it was written. */
+static void make_long(const char *path, bool folded)
+{
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 300; i++) {
+        put_text(mf, "n", "x");
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    if (folded)
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+}
+
+static void whoever_is_told_how_far_it_is_may_stop_it(void **state)
+{
+    (void)state;
+    enum { VERIFY, QUICK, COMPACT, OUTPUT, RECOVER, JOBS };
+    const char *path = temp_path("stopped"), *out = temp_path("stopped-out");
+    for (int folded = 0; folded < 2; folded++) {
+        memfile_error e;
+        size_t length, n;
+        unlink(path);
+        make_long(path, folded);
+        uint8_t *before = read_file(path, &length);
+        for (int job = 0; job < JOBS; job++) {
+            int rc = MEMFILE_E_STOPPED;
+            stop s = {0, 0, 0};
+            for (int times = 0; rc == MEMFILE_E_STOPPED; times++) {
+                memfile_verify_options v = MEMFILE_VERIFY_OPTIONS_INIT;
+                memfile_compact_options c = MEMFILE_COMPACT_OPTIONS_INIT;
+                memfile_recover_options r = MEMFILE_RECOVER_OPTIONS_INIT;
+                memfile_verify_result verified;
+                memfile_compact_result compacted;
+                memfile_recover_result recovered;
+                s = (stop){times, 0, 0};
+                v.progress = c.progress = r.progress = count_down;
+                v.context = c.context = r.context = &s;
+                v.quick = job == QUICK;
+                c.output = job == OUTPUT ? out : NULL;
+                unlink(out);
+                write_file(path, before, length);
+                rc = job == COMPACT || job == OUTPUT ? memfile_compact(path, &c, &compacted, &e)
+                     : job == RECOVER                ? memfile_recover(path, out, &r, &recovered, &e)
+                                                     : memfile_verify(path, &v, &verified, &e);
+                if (rc == MEMFILE_OK)
+                    break;
+                assert_said(rc, &e, MEMFILE_E_STOPPED, "stopped, as the caller asked, after ");
+                assert_int_equal(s.calls, times + 1); /* and is not asked again */
+                assert_int_equal(names_like(out), 0);
+                assert_int_equal(names_like(path), 1);
+                uint8_t *after = read_file(path, &n);
+                assert_int_equal(n, length);
+                assert_memory_equal(after, before, length);
+                free(after);
+            }
+            assert_int_equal(rc, MEMFILE_OK);
+            if (!folded && s.calls < 4) /* far less than a MiB, but 300 segments */
+                fail_msg("job %d: told %d times", job, s.calls);
+            if (s.calls < 1)
+                fail_msg("job %d: told %d times", job, s.calls);
+        }
+        free(before);
+    }
+    assert_string_equal(memfile_strerror(MEMFILE_E_STOPPED), "stopped");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -579,6 +659,7 @@ int main(void)
         cmocka_unit_test(forgetting_nothing_holds_no_lock),
         cmocka_unit_test(a_log_that_does_not_lead_back_ends),
         cmocka_unit_test(a_commit_is_found_by_number_or_by_enough_of_its_digest),
+        cmocka_unit_test(whoever_is_told_how_far_it_is_may_stop_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

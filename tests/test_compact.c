@@ -223,7 +223,7 @@ typedef struct taker {
     int calls;
 } taker;
 
-static void take_name(void *context, uint64_t done, uint64_t total)
+static int take_name(void *context, uint64_t done, uint64_t total)
 {
     taker *t = (taker *)context;
     assert_true(done >= t->last && done <= total);
@@ -231,6 +231,7 @@ static void take_name(void *context, uint64_t done, uint64_t total)
     t->total = total;
     if (t->calls++ == 0 && t->path)
         write_file(t->path, (const uint8_t *)"mine", 4);
+    return 0;
 }
 
 /* memfile.h: on failure every output number is 0, here too, where it fails at the very last step. */

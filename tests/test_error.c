@@ -128,14 +128,14 @@ static void every_class_has_words_of_its_own(void **state)
 {
     (void)state;
     const char *unknown = memfile_strerror(-999);
-    for (int a = MEMFILE_E_UNCERTAIN; a <= MEMFILE_DONE; a++) {
+    for (int a = MEMFILE_E_STOPPED; a <= MEMFILE_DONE; a++) {
         assert_true(strlen(memfile_strerror(a)) > 0);
         assert_string_not_equal(memfile_strerror(a), unknown);
-        for (int b = MEMFILE_E_UNCERTAIN; b < a; b++)
+        for (int b = MEMFILE_E_STOPPED; b < a; b++)
             assert_string_not_equal(memfile_strerror(a), memfile_strerror(b));
     }
     assert_string_equal(memfile_strerror(2), unknown);
-    assert_string_equal(memfile_strerror(MEMFILE_E_UNCERTAIN - 1), unknown);
+    assert_string_equal(memfile_strerror(MEMFILE_E_STOPPED - 1), unknown);
 }
 
 int main(void)

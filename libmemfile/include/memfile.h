@@ -64,8 +64,9 @@ enum {
     MEMFILE_E_INVALID = -11,      /* the input is not valid; nothing was changed */
     MEMFILE_E_SYSTEM = -12,       /* the operating system refused; system_errno */
     MEMFILE_E_MEMORY = -13,       /* an allocation failed */
-    MEMFILE_E_UNCERTAIN = -14     /* a sync failed, or a write that yet stored all: what was being committed
+    MEMFILE_E_UNCERTAIN = -14,    /* a sync failed, or a write that yet stored all: what was being committed
                                      may or may not be there; close the handle, open again, look */
+    MEMFILE_E_STOPPED = -15       /* `progress` of the caller asked for it */
 };
 
 typedef struct memfile_error {
@@ -597,12 +598,17 @@ typedef struct memfile_signer {
     int covers_newest;       /* that one is the newest commit: all of the memory is covered */
 } memfile_signer;
 
+/* Is called again and again while a whole file is gone through: after a MiB of it, or after 64 segments, which may say
+ * as much as 64 MiB. `done_bytes` rises to `total_bytes` in each pass (recovery makes several). Another answer than 0 ends
+ * the call with STOPPED, and nothing was changed: so a caller bounds what a stranger's file may cost in time. */
+typedef int memfile_progress(void *context, uint64_t done_bytes, uint64_t total_bytes);
+
 typedef struct memfile_verify_options {
     size_t struct_size;
     int quick; /* checksums and tiling of the stored bytes only; no digest is computed */
     uint32_t threads;
     void (*finding)(void *context, const memfile_finding *finding);
-    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    memfile_progress *progress;
     void *context;
     memfile_unlock unlock; /* for a sealed file; quick needs none */
     int without_key;       /* a sealed file is checked from outside: checksums, tiling, parent tags and stored
@@ -721,7 +727,7 @@ typedef struct memfile_recover_options {
     uint32_t threads;
     uint32_t compression_level; /* 1 to 19 */
     void (*finding)(void *context, const memfile_finding *finding);
-    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    memfile_progress *progress;
     void *context;
     const memfile_environment *environment;
     memfile_unlock unlock; /* for a sealed file; the new one is sealed for the same, under a new data key */
@@ -768,7 +774,7 @@ typedef struct memfile_compact_options {
     uint32_t threads;
     uint32_t compression_level; /* 1 to 19 */
     uint32_t lock_timeout_ms;
-    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    memfile_progress *progress;
     void *context;
     const memfile_environment *environment;
     memfile_unlock unlock;     /* for a sealed file */

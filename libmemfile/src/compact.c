@@ -248,8 +248,9 @@ static int copy_entries(compaction *c)
             rc = mf_rewrite_spill(&c->new);
         if (rc != MEMFILE_OK)
             break;
-        if (c->options->progress)
-            c->options->progress(c->options->context, slot->offset, c->old.state->end * 2);
+        rc = mf_progress(c->options->progress, c->options->context, slot->offset, c->old.state->end * 2, c->err);
+        if (rc != MEMFILE_OK)
+            break;
     }
     mf_scan_close(&scan);
     if (rc != MEMFILE_DONE)
@@ -371,13 +372,14 @@ static int write_commit(compaction *c)
 
 /* ---- around it */
 
-static void verify_progress(void *context, uint64_t done, uint64_t total)
+static int verify_progress(void *context, uint64_t done, uint64_t total)
 {
     compaction *c = (compaction *)context;
     uint64_t end = c->old.state->end;
-    if (c->options->progress)
-        c->options->progress(c->options->context, end + (total ? (uint64_t)((double)end * (double)done / (double)total) : 0),
-                             end * 2);
+    if (!c->options->progress)
+        return 0;
+    return c->options->progress(c->options->context,
+                                end + (total ? (uint64_t)((double)end * (double)done / (double)total) : 0), end * 2);
 }
 
 static int make(compaction *c, const char *path)

@@ -63,6 +63,14 @@ int mf_fail_memory(memfile_error *err)
     return mf_fail(err, MEMFILE_E_MEMORY, MF_NOWHERE, "out of memory");
 }
 
+int mf_progress(memfile_progress *progress, void *context, uint64_t done, uint64_t total, memfile_error *err)
+{
+    if (!progress || progress(context, done, total) == 0)
+        return MEMFILE_OK;
+    return mf_fail(err, MEMFILE_E_STOPPED, MF_NOWHERE, "stopped, as the caller asked, after %llu of %llu bytes",
+                   (unsigned long long)done, (unsigned long long)total);
+}
+
 void mf_error_clear(memfile_error *err)
 {
     if (err)
@@ -88,6 +96,7 @@ const char *memfile_strerror(int code)
     case MEMFILE_E_SYSTEM: return "system error";
     case MEMFILE_E_MEMORY: return "out of memory";
     case MEMFILE_E_UNCERTAIN: return "outcome uncertain";
+    case MEMFILE_E_STOPPED: return "stopped";
     default: return "unknown error";
     }
 }

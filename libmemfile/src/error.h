@@ -30,6 +30,9 @@ int mf_fail_system(memfile_error *err, int code, uint64_t offset, int system_err
 
 int mf_fail_memory(memfile_error *err);
 
+/* Tells the caller how far a pass is (NULL: nobody asks). STOPPED: it is to end. */
+int mf_progress(memfile_progress *progress, void *context, uint64_t done, uint64_t total, memfile_error *err);
+
 void mf_error_clear(memfile_error *err);
 
 #endif

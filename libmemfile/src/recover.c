@@ -383,6 +383,11 @@ static int take_commit(recovery *c, uint64_t number, uint64_t first, mf_history_
     return write_row(c, row, nodes, node_count);
 }
 
+static int go_on(recovery *c, uint64_t offset)
+{
+    return mf_progress(c->options->progress, c->options->context, offset, c->image.size, c->err);
+}
+
 /* HISTORY segments one after the other: the nodes of a tree may go on in the next. */
 static int take_histories(recovery *c, const uint64_t *offsets, size_t count)
 {
@@ -396,8 +401,12 @@ static int take_histories(recovery *c, const uint64_t *offsets, size_t count)
         rc = mf_history_cursor_add(&cursor, offsets[i]) == MEMFILE_OK ? MEMFILE_OK : no_memory(c);
     while (rc == MEMFILE_OK && (rc = mf_history_cursor_next(&cursor, &row, &number, c->err)) == MEMFILE_OK) {
         mf_history_row copy = *row;
-        if (number == cursor.history.first_number)
+        if (number == cursor.history.first_number) {
             first = cursor.history.first_entry;
+            rc = go_on(c, cursor.offsets[cursor.next - 1]);
+            if (rc != MEMFILE_OK)
+                break;
+        }
         rc = take_commit(c, number, first, &copy, cursor.nodes, row->flags & MF_COMMIT_SALT ? cursor.node_count : 0);
         first += row->count;
     }
@@ -551,7 +560,9 @@ static int write_entries(recovery *c)
         rc = train(c);
     for (size_t i = 0; i < c->block_count && rc == MEMFILE_OK; i++) {
         mf_object *o = NULL;
-        rc = mf_store_block(&c->old, blocks[i].offset, &o, c->err);
+        rc = go_on(c, blocks[i].offset);
+        if (rc == MEMFILE_OK)
+            rc = mf_store_block(&c->old, blocks[i].offset, &o, c->err);
         if (rc == MEMFILE_OK)
             rc = mf_store_content(&c->old, o, c->err);
         for (uint32_t row = 0; rc == MEMFILE_OK && row < o->block.rows; row++)
@@ -597,7 +608,7 @@ static int write_all(recovery *c, const char *output, uint64_t *bytes)
         rc = mf_rewrite_finish(&c->new, &end);
     }
     if (rc == MEMFILE_OK)
-        rc = mf_rewrite_check(&c->new, c->fold.digest, NULL, NULL);
+        rc = mf_rewrite_check(&c->new, c->fold.digest, c->options->progress, c->options->context);
     if (rc == MEMFILE_OK)
         rc = c->new.new.io->functions->size(c->new.new.io, bytes, c->err);
     if (rc == MEMFILE_OK)

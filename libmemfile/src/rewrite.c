@@ -462,7 +462,7 @@ int mf_rewrite_finish(mf_rewrite *c, const mf_rewrite_end *end)
     return rc == MEMFILE_OK ? mf_group_commit(&c->group, &c->built, digest, c->err) : rc;
 }
 
-int mf_rewrite_check(mf_rewrite *c, const uint8_t history_digest[32], void (*progress)(void *, uint64_t, uint64_t),
+int mf_rewrite_check(mf_rewrite *c, const uint8_t history_digest[32], memfile_progress *progress,
                      void *context)
 {
     memfile_verify_options o = MEMFILE_VERIFY_OPTIONS_INIT;

@@ -86,7 +86,7 @@ int mf_rewrite_spill(mf_rewrite *c);
 int mf_rewrite_entries_end(mf_rewrite *c);
 int mf_rewrite_finish(mf_rewrite *c, const mf_rewrite_end *end);
 /* Verifies the new file and compares its history digest. */
-int mf_rewrite_check(mf_rewrite *c, const uint8_t history_digest[32], void (*progress)(void *, uint64_t, uint64_t),
+int mf_rewrite_check(mf_rewrite *c, const uint8_t history_digest[32], memfile_progress *progress,
                      void *context);
 
 #endif

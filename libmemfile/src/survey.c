@@ -79,11 +79,10 @@ static void keep_signer(void *context, const memfile_signer *signer)
     k->signers[k->signer_count++] = *signer;
 }
 
-static void progress(void *context, uint64_t done, uint64_t total)
+static int progress(void *context, uint64_t done, uint64_t total)
 {
     kept_findings *k = (kept_findings *)context;
-    if (k->options->progress)
-        k->options->progress(k->options->context, done, total);
+    return k->options->progress ? k->options->progress(k->options->context, done, total) : 0;
 }
 
 /* A finding of the survey's own. */

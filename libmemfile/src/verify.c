@@ -7,6 +7,8 @@
 
 #include "checksum.h"
 
+#define UNTOLD_SEGMENTS_MAX 64u
+
 /* ---- findings */
 
 static void report(mf_verify *v, const memfile_finding *f)
@@ -34,13 +36,14 @@ bool mf_verify_about_file(int rc)
     return rc == MEMFILE_E_DAMAGED || rc == MEMFILE_E_TRUNCATED || rc == MEMFILE_E_NOT_FOUND || rc == MEMFILE_E_INVALID;
 }
 
-static void progress(mf_verify *v, uint64_t at)
+static int progress(mf_verify *v, uint64_t at)
 {
     v->result->checked_bytes = at;
-    if (v->options->progress && at >= v->next_progress) {
-        v->next_progress = at + (1u << 20);
-        v->options->progress(v->options->context, at, v->result->file_bytes);
-    }
+    if (at < v->next_progress && ++v->untold_segments < UNTOLD_SEGMENTS_MAX)
+        return MEMFILE_OK;
+    v->next_progress = at + (1u << 20);
+    v->untold_segments = 0;
+    return mf_progress(v->options->progress, v->options->context, at, v->result->file_bytes, v->err);
 }
 
 /* Commits from the one that is due to `number` are missing. */
@@ -403,7 +406,8 @@ static int check_members(mf_verify *v, mf_verify_group *h)
             continue;
         }
         rc = check_member(v, h, &at);
-        progress(v, at);
+        if (rc == MEMFILE_OK)
+            rc = progress(v, at);
     }
     return rc;
 }
@@ -469,7 +473,8 @@ static int check_group(mf_verify *v, const mf_walk_group *g)
         v->last_full = 0;
         mf_tree_init(&v->fold.leaves, MF_ENTRIES_FANOUT);
     }
-    progress(v, g->end);
+    if (rc == MEMFILE_OK)
+        rc = progress(v, g->end);
     mf_footer_free(&h.footer, &v->mem);
     mf_free(&v->mem, h.raw);
     return rc;
@@ -618,8 +623,9 @@ int mf_verify_run(mf_io *io, const memfile_verify_options *options, const mf_ver
     v->outside = v->store.without_key;
     rc = check_file(v, &end);
     result->outside = v->outside;
+    if (rc == MEMFILE_OK)
+        rc = progress(v, end);
     if (rc == MEMFILE_OK) {
-        progress(v, end);
         result->memory_unknown = v->memory_unknown;
         bool made = listener && listener->header_made; /* then only the genesis proves it */
         if (!v->memory_unknown && (!made || result->genesis_known))

@@ -154,6 +154,7 @@ typedef struct mf_verify {
     mf_ranges forgotten; /* entries that they name and that are not erased */
     size_t whole_count, whole_capacity, named_count, named_capacity;
     uint64_t next_progress;
+    unsigned untold_segments; /* since `progress` was called */
 } mf_verify;
 
 /* A group while it is checked: its commit, which is read first, and the chain. */
