@@ -1074,6 +1074,142 @@ static void what_is_recovered_has_erased_what_was_forgotten(void **state)
     free(bytes);
 }
 
+/* Words for texts that a dictionary is worth training for. */
+static void words(char *out, size_t size, uint64_t *random, const char *phrase)
+{
+    static const char *const known[] = {"river", "stone", "green", "seven", "house", "window", "paper", "silver", "music", "garden"};
+    size_t at = 0;
+    while (at + 40 < size)
+        at += (size_t)snprintf(out + at, size - at, "%s %s %u ", known[next_random(random) % 10],
+                               next_random(random) % 3 ? known[next_random(random) % 10] : phrase,
+                               (unsigned)(next_random(random) % 1000));
+}
+
+/* How often `phrase` stands in the dictionaries of a file. */
+static size_t in_dictionaries(const char *path, const char *phrase, size_t *dictionaries)
+{
+    static mf_segment s[1000];
+    size_t length, found = 0;
+    uint8_t *bytes = read_file(path, &length);
+    memfile *mf = open_here(path, MEMFILE_READ);
+    *dictionaries = 0;
+    for (size_t i = segments_of(bytes, length, s, 1000); i-- > 0;) {
+        static uint8_t content[MF_RAW_LENGTH_MAX];
+        mf_slice head, stored;
+        memfile_error e;
+        if (s[i].type != MF_TYPE_DICTIONARY)
+            continue;
+        ++*dictionaries;
+        assert_int_equal(mf_segment_split(&s[i], bytes + s[i].offset, &head, &stored, &e), MEMFILE_OK);
+        assert_int_equal(mf_segment_content(&s[i], stored, &mf->store.compressor, NULL, content, &e), MEMFILE_OK);
+        for (size_t k = 0; k + strlen(phrase) <= s[i].raw_length; k++)
+            found += memcmp(content + k, phrase, strlen(phrase)) == 0;
+    }
+    memfile_close(mf);
+    free(bytes);
+    return found;
+}
+
+/* A dictionary is trained with texts as they are: with none that is forgotten. */
+static void a_dictionary_learns_nothing_of_what_is_forgotten(void **state)
+{
+    (void)state;
+    enum { COUNT = 900 };
+    const char *path = temp_path("learns"), *out = temp_path("learnt");
+    char text[600], id[20];
+    size_t dictionaries;
+    memfile_recover_result r;
+    memfile_error e;
+    uint64_t random = 7;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        words(text, sizeof text, &random, i % 3 ? "survives" : "zyxwvutsrqponm");
+        put_text(mf, id, text);
+        if (i % 300 == 299)
+            commit_ok(mf);
+    }
+    for (int i = 0; i < COUNT; i += 3) {
+        snprintf(id, sizeof id, "n%d", i);
+        forget_ok(mf, id);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    unlink(out);
+    assert_int_equal(memfile_recover(path, out, NULL, &r, &e), MEMFILE_OK);
+    compact_ok(path, NULL);
+    for (int i = 0; i < 2; i++) {
+        const char *written = i ? out : path;
+        verify_ok(written);
+        assert_true(in_dictionaries(written, "survives", &dictionaries) > 0);
+        assert_true(dictionaries > 0);
+        assert_int_equal(in_dictionaries(written, "zyxwvu", &dictionaries), 0);
+    }
+}
+
+static void count_item(void *context, const memfile_forget_item *item)
+{
+    (void)item;
+    ++*(int *)context;
+}
+
+/* Of what cannot be told nothing is told, and nothing is forgotten. */
+static void a_forgetting_that_fails_tells_and_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"good", "lost", "also good"};
+    static mf_segment s[400];
+    const char *path = temp_path("fails");
+    memfile_options now = MEMFILE_OPTIONS_INIT;
+    memfile_forget_options o = MEMFILE_FORGET_OPTIONS_INIT;
+    memfile_forget_result r;
+    memfile_error e;
+    memfile *mf = create_file(path), *other;
+    char text[600];
+    uint64_t random = 9;
+    int items = 0;
+    for (int batch = 0; batch < 2; batch++) { /* so that they are in blocks of their own, behind an index */
+        for (size_t i = 0; i < 3; i++)
+            put_text(mf, ids[i], batch ? "newer" : "older");
+        for (int i = 0; i < 300; i++) {
+            words(text, sizeof text, &random, "more");
+            put_text(mf, NULL, text);
+        }
+        commit_ok(mf);
+    }
+    memfile_close(mf);
+    o.item = count_item;
+    o.context = &items;
+
+    mf = open_file(path, MEMFILE_WRITE);
+    now.lock_timeout_ms = 0;
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, &now, &other, &e), MEMFILE_OK);
+    put_text(other, "x", "holds the lock");
+    memfile_close(mf);
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, &now, &mf, &e), MEMFILE_OK);
+    assert_int_equal(forget_ids(mf, ids, 3, &o, &r), MEMFILE_E_BUSY);
+    assert_int_equal(items, 0);
+    assert_int_equal(r.memories + r.entries + r.made, 0);
+    memfile_close(other);
+    memfile_close(mf);
+
+    size_t length;
+    uint8_t *bytes = read_file(path, &length);
+    size_t first = 0, count = segments_of(bytes, length, s, 400);
+    while (first < count && s[first].type != MF_TYPE_RECORDS)
+        first++;
+    assert_true(first < count);
+    bytes[s[first].offset + MF_SEGMENT_HEADER_LENGTH + 20] ^= 1; /* the older versions of all three */
+    write_file(path, bytes, length);
+    mf = open_file(path, MEMFILE_WRITE);
+    assert_int_equal(forget_ids(mf, ids, 3, &o, &r), MEMFILE_E_DAMAGED);
+    assert_int_equal(items, 0);
+    assert_int_equal(r.made, 0);
+    assert_int_equal(memfile_commit(mf, NULL), MEMFILE_DONE);
+    memfile_close(mf);
+    free(bytes);
+}
+
 /* SPEC 18 */
 static void note_dropped(void *context, unsigned type, uint64_t offset, uint64_t first_entry, uint64_t entry_count)
 {
@@ -1124,6 +1260,16 @@ static void unknown_segments_stay_unless_they_speak_of_what_is_forgotten(void **
     assert_int_equal(dropped, 200);
     assert_int_equal(unknown_segments(path), 0);
     verify_ok(path);
+
+    bytes = read_file(VECTORS "good-optional-derived.memfile", &length); /* can be made again: by who knows how */
+    write_file(path, bytes, length);
+    free(bytes);
+    assert_int_equal(unknown_segments(path), 1);
+    dropped = 0;
+    assert_int_equal(memfile_compact(path, &o, &r, NULL), MEMFILE_OK);
+    assert_int_equal(r.dropped_segments, 0);
+    assert_int_equal(dropped, 0);
+    assert_int_equal(unknown_segments(path), 0);
 }
 
 static void a_sealed_file_forgets_too(void **state)
@@ -1404,6 +1550,8 @@ int main(void)
         cmocka_unit_test(damage_brings_nothing_back),
         cmocka_unit_test(entries_that_may_be_forgotten_are_named),
         cmocka_unit_test(what_is_recovered_has_erased_what_was_forgotten),
+        cmocka_unit_test(a_dictionary_learns_nothing_of_what_is_forgotten),
+        cmocka_unit_test(a_forgetting_that_fails_tells_and_changes_nothing),
         cmocka_unit_test(a_sealed_file_forgets_too),
         cmocka_unit_test(more_entries_than_are_named_are_over_the_limit),
         cmocka_unit_test(damaged_salts_cost_no_entry),
