@@ -1096,6 +1096,45 @@ static void find_alike(bool ids, uint32_t tag, char first[16], char second[16])
     free(all);
 }
 
+/* A new memory whose id has the hash of entry 0's: no version of it, and nothing stands before entry 0 to be looked at. */
+static void what_collides_with_the_first_entry_supersedes_nothing(void **state)
+{
+    (void)state;
+    const char *path = temp_path("first");
+    char first[16], later[16], filler[16];
+    size_t length;
+    int64_t clock = 1700000000000000;
+    memfile_environment env = {fixed_now, fixed_random, &clock};
+    memfile_options made = MEMFILE_OPTIONS_INIT;
+    memfile_info info;
+    memfile *mf;
+    made.environment = &env;
+    unlink(path);
+    assert_int_equal(memfile_open(path, MEMFILE_CREATE, &made, &mf, NULL), MEMFILE_OK);
+    uint8_t *bytes = read_file(path, &length);
+    find_alike(true, mf_load32(bytes + 32), first, later);
+    free(bytes);
+    put_text(mf, first, "stays");
+    for (int i = 0; i < 3000; i++) { /* a run that is more than 16 times what comes behind it */
+        snprintf(filler, sizeof filler, "filler %d", i);
+        put_text(mf, filler, "filler");
+    }
+    commit_ok(mf);
+    put_text(mf, later, "new");
+    commit_ok(mf);
+    for (int i = 0; i < 64; i++) {
+        snprintf(filler, sizeof filler, "more %d", i);
+        put_text(mf, filler, "more");
+        commit_ok(mf);
+    }
+    assert_text(mf, first, "stays");
+    assert_text(mf, later, "new");
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.superseded, 0);
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+}
+
 /* In the tail and in a run: four versions of one id are passed over on the way to another. Of random ids a
  * thousandth of the runs has two more that are alike: the file's tag and the ids are the same in every run. */
 static void a_look_up_passes_over_as_many_collisions_as_the_caller_allows(void **state)
@@ -1316,6 +1355,7 @@ int main(void)
         cmocka_unit_test(a_memfile_in_memory_opens_too),
         cmocka_unit_test(a_damaged_file_over_the_limit_is_not_read_through),
         cmocka_unit_test(a_look_up_passes_over_as_many_collisions_as_the_caller_allows),
+        cmocka_unit_test(what_collides_with_the_first_entry_supersedes_nothing),
         cmocka_unit_test(two_tags_whose_hashes_are_alike_are_both_found),
         cmocka_unit_test(a_batch_of_more_items_than_memory_takes_is_one_commit),
         cmocka_unit_test(nothing_is_committed_while_a_content_is_being_put_or_after_a_batch_failed),
