@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "../tests/edge.h"
 #include "checksum.h"
 
 #define INPUT_MAX ((size_t)4 << 20)
@@ -47,12 +48,12 @@ static void run(const uint8_t *data, size_t size, const char *name, uint64_t mut
 {
     if (getenv("FUZZ_KEEP"))
         fuzz_write("fuzz-last-input", data, size);
-    uint8_t *exact = fuzz_copy(data, size);
+    uint8_t *exact = edge_copy(data, size);
     fuzz_verdict_begin(print);
     clock_t begin = clock();
     LLVMFuzzerTestOneInput(exact, size);
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    free(exact);
+    edge_free(exact, size);
     runs++;
     if (seconds > slowest)
         slowest = seconds;

@@ -931,6 +931,10 @@ def index():
     unknown = dict(type=128, count=77, offset=0, length=0, total=0, parameters=b"what")
     vector("good-index-unknown-run-before", "10.6", "The run of type 128 stands before the one of items, and its count is of "
            "entries of its own.", indexed(run=lambda runs: [unknown] + runs))
+    root = dict(type=128, count=5, offset=80, length=192, total=192, parameters=b"")
+    for name, run in (("before", lambda runs: [root] + runs), ("behind", lambda runs: runs + [root])):
+        vector("good-index-unknown-root-" + name, "10.6", f"A run of type 128 {name} the one of items, whose root is no page.",
+               indexed(run=run))
     empty = dict(type=1, count=0, offset=0, length=0, total=0, parameters=b"")
     vector("good-index-run-empty", "10.6", "A run of no entries, which has no pages.", indexed(run=lambda runs: [empty] + runs + [empty]))
     good("kind-0", "Items of kind 0, which is none, are ignored.", "18", items=lambda found: [(0, 0, 1), (0, 1, 2)] + found)

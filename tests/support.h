@@ -21,6 +21,7 @@
 #include "support_windows.h"
 #endif
 #include "checksum.h"
+#include "edge.h"
 #include "header.h"
 #include "segment.h"
 #include "store.h"

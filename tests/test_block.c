@@ -231,10 +231,9 @@ static int parse(const columns *c)
     mf_buffer_init(&b, &mf_mem_default);
     mf_arena_init(&arena, &mf_mem_default);
     put_columns(&b, c);
-    uint8_t *exact = (uint8_t *)malloc(b.length);
-    memcpy(exact, b.data, b.length);
+    uint8_t *exact = edge_copy(b.data, b.length);
     int rc = mf_block_parse(&block, mf_slice_of(exact, b.length), &arena);
-    free(exact);
+    edge_free(exact, b.length);
     mf_arena_free(&arena);
     mf_buffer_free(&b);
     return rc;

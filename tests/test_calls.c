@@ -351,6 +351,8 @@ static void a_log_that_does_not_lead_back_ends(void **state)
         assert_said(memfile_log(mf, count_commit, &seen), memfile_last_error(mf), MEMFILE_E_DAMAGED, "names a later one before it");
         assert_int_equal(memfile_last_error(mf)->offset, s[2].offset);
         assert_int_equal(seen, 3);
+        uint64_t number;
+        assert_int_equal(memfile_find_commit(mf, "no digest", &number), MEMFILE_E_DAMAGED); /* it may be one that was not seen */
         memfile_close(mf);
     }
     free(bytes);

@@ -117,10 +117,9 @@ static void one_more_or_less_byte_than_the_frame_has_is_damage(void **state)
             assert_int_equal(e.offset, 777);
     }
     for (size_t cut = 0; cut < n; cut++) {
-        uint8_t *exact = (uint8_t *)malloc(cut ? cut : 1);
-        memcpy(exact, frame, cut);
+        uint8_t *exact = edge_copy(frame, cut);
         assert_int_equal(mf_decompress(&c, NULL, exact, cut, out, 1000, 0, &e), MEMFILE_E_DAMAGED);
-        free(exact);
+        edge_free(exact, cut);
     }
     for (size_t more = 1; more < 40; more++) { /* trailing bytes, also a second frame */
         memset(frame + n, 0, more);

@@ -385,8 +385,7 @@ static void with_rest(const uint8_t *rest, size_t length, void (*look)(const mem
     mf_buffer b;
     mf_arena arena;
     mf_block block;
-    uint8_t *exact = (uint8_t *)malloc(length + 1);
-    memcpy(exact, rest, length);
+    uint8_t *exact = edge_copy(rest, length);
     mf_buffer_init(&b, &mf_mem_default);
     mf_arena_init(&arena, &mf_mem_default);
     mf_put_varint(&b, 1);
@@ -403,7 +402,7 @@ static void with_rest(const uint8_t *rest, size_t length, void (*look)(const mem
     look(&e, context);
     mf_arena_free(&arena);
     mf_buffer_free(&b);
-    free(exact);
+    edge_free(exact, length);
 }
 
 typedef struct said {

@@ -106,12 +106,10 @@ static void a_header_that_is_cut_is_truncated_or_none(void **state)
     memfile_error e;
     write_header(raw);
     for (size_t length = 0; length < 80; length++) {
-        uint8_t *exact = (uint8_t *)malloc(length + 1); /* reading beyond it is seen by asan */
-        uint8_t *p = (uint8_t *)realloc(exact, length ? length : 1);
-        memcpy(p, raw, length);
+        uint8_t *p = edge_copy(raw, length);
         assert_int_equal(mf_header_decode(&h, p, length, &e),
                          length < 12 ? MEMFILE_E_NOT_MEMFILE : MEMFILE_E_TRUNCATED);
-        free(p);
+        edge_free(p, length);
     }
 }
 

@@ -42,14 +42,12 @@ static void gives(const char *text, const char *hex)
 static void refuses(const char *text, size_t length)
 {
     mf_buffer b;
-    char *exact = (char *)malloc(length + 1), *p;
-    p = (char *)realloc(exact, length ? length : 1); /* no NUL behind it */
-    memcpy(p, text, length);
+    uint8_t *p = edge_copy(text, length); /* no NUL behind it */
     mf_buffer_init(&b, &mf_mem_default);
     if (!read_value(p, length, &b, 32))
         fail_msg("accepted: %.*s", (int)length, text);
     mf_buffer_free(&b);
-    free(p);
+    edge_free(p, length);
 }
 
 static void values_become_the_cbor_of_the_rfc(void **state)
@@ -216,6 +214,10 @@ static void what_is_no_value_is_refused(void **state)
                                       "{\"a\":1 \"b\":2}", "//", "[1]x", "nullnull", "\xef\xbb\xbfnull", "\f1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuses(bad[i], strlen(bad[i]));
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t n = 1; n < strlen(words[i]); n++)
+            refuses(words[i], n);
     refuses("1\0", 2); /* NUL is no white space */
     refuses("\0", 1);
 }

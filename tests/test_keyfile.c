@@ -316,9 +316,10 @@ static void test_an_empty_passphrase_locks_nothing(void **state)
     (void)state;
     memfile_key *key = read_key(vectors[0].secret, NULL);
     char text[MEMFILE_KEY_TEXT_SIZE];
-    memfile_lock empty = cheap(""), null = cheap(NULL);
+    memfile_lock empty = cheap(""), null = cheap(NULL), gone = {NULL, 5, 1, 8};
     assert_int_equal(memfile_key_write(key, &empty, text, NULL), MEMFILE_E_INVALID);
     assert_int_equal(memfile_key_write(key, &null, text, NULL), MEMFILE_E_INVALID);
+    assert_int_equal(memfile_key_write(key, &gone, text, NULL), MEMFILE_E_INVALID);
     memfile_key_free(key);
 }
 

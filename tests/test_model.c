@@ -303,7 +303,10 @@ static int ask_file(const char *path, const char *name)
     memfile *mf;
     size_t length;
     int asked = 0;
-    if (memfile_open(path, MEMFILE_READ, NULL, &mf, NULL) != MEMFILE_OK)
+    memfile_options strict = MEMFILE_OPTIONS_INIT; /* nothing is read without the index */
+    strict.strictness = MEMFILE_STRICT;
+    if (memfile_open(path, MEMFILE_READ, &strict, &mf, NULL) != MEMFILE_OK &&
+        memfile_open(path, MEMFILE_READ, NULL, &mf, NULL) != MEMFILE_OK) /* the end is torn */
         return 0;
     bool plain_one = !mf->store.seal.sealed && learn(&m, mf);
     uint64_t newest = mf->store.committed.number;

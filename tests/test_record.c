@@ -293,10 +293,9 @@ static int parse_words(const char *words)
     memfile_error e;
     mf_buffer_init(&b, &mf_mem_default);
     write_core(&b, words);
-    uint8_t *exact = (uint8_t *)malloc(b.length);
-    memcpy(exact, b.data, b.length);
+    uint8_t *exact = edge_copy(b.data, b.length);
     int rc = mf_record_parse(&record, mf_slice_of(exact, b.length), MEMFILE_E_DAMAGED, 0, &e);
-    free(exact);
+    edge_free(exact, b.length);
     mf_buffer_free(&b);
     return rc;
 }
@@ -458,11 +457,10 @@ static void times_keep_to_their_form(void **state)
         if (!mf_time_parse(&time, good[i], strlen(good[i])))
             fail_msg("%s is refused", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char *exact = (char *)malloc(strlen(bad[i]) + 1);
-        memcpy(exact, bad[i], strlen(bad[i]));
-        if (mf_time_parse(&time, exact, strlen(bad[i])))
+        uint8_t *exact = edge_copy(bad[i], strlen(bad[i]));
+        if (mf_time_parse(&time, (const char *)exact, strlen(bad[i])))
             fail_msg("%s is taken", bad[i]);
-        free(exact);
+        edge_free(exact, strlen(bad[i]));
     }
     takes("M3 u1 t1 u5 u253402300799 u6 t1");
     refuses("M3 u1 t1 u5 u253402300800 u6 t1");

@@ -115,13 +115,12 @@ static void a_newest_group_cut_at_any_byte_is_torn(void **state)
         sample s = make(kind);
         uint64_t before = commit_before(&s), end = end_of_commit(&s, before);
         for (uint64_t cut = end; cut < s.length; cut += kind == SYNCED && s.length - cut > 600 ? 97 : 1) {
-            uint8_t *exact = (uint8_t *)malloc(cut);
-            memcpy(exact, s.bytes, cut);
+            uint8_t *exact = edge_copy(s.bytes, cut);
             found f = look(exact, cut);
             if (f.rc != MEMFILE_OK || f.commit != before || f.damage)
                 fail_msg("kind %d, cut at %llu of %zu: rc %d, commit %llu, damage %d", kind, (unsigned long long)cut,
                          s.length, f.rc, (unsigned long long)f.commit, f.damage);
-            free(exact);
+            edge_free(exact, cut);
         }
         free(s.bytes);
     }

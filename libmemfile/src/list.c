@@ -305,7 +305,7 @@ enum { SHOWN, HIDDEN, SUPERSEDED_BY_FORGOTTEN };
 static int note_fate(memfile_cursor *c, uint64_t entry, uint64_t by)
 {
     bool forgotten;
-    if (entry < c->block_first || entry - c->block_first >= c->block->rows || by >= c->end)
+    if (entry - c->block_first >= c->block->rows || by >= c->end)
         return MEMFILE_OK;
     uint8_t *flag = &c->hidden[entry - c->block_first];
     int rc = mf_store_forgotten(&c->mf->store, by, &forgotten, &c->mf->error);
