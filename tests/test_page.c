@@ -53,6 +53,33 @@ static void leaves_hold_their_items_and_find_them(void **state)
     }
 }
 
+/* What is left on a page behind a first strip, byte by byte, for a second whose head alone takes 25 bytes. */
+static void no_leaf_is_longer_than_it_may_be(void **state)
+{
+    (void)state;
+    static mf_item items[5000];
+    for (uint32_t first = 1900; first < 2800; first++) {
+        mf_buffer b;
+        mf_arena arena;
+        mf_page page;
+        uint32_t count = 0;
+        for (; count < first; count++) /* 12 or 13 bits each */
+            items[count] = (mf_item){MF_ITEM_TIME, count / 16, count % 16};
+        for (uint32_t i = 0; i < 800; i++)
+            items[count++] = (mf_item){MF_ITEM_FACET, ((uint64_t)1 << 62) + i, ((uint64_t)1 << 62) + i % 3};
+        mf_buffer_init(&b, &mf_mem_default);
+        mf_arena_init(&arena, &mf_mem_default);
+        uint32_t n = mf_page_put_leaf(&b, 0, 5000, items, count);
+        assert_true(n > 0);
+        if (b.length > MF_PAGE_BODY_TARGET)
+            fail_msg("%u items and %u: %zu bytes", first, n - first, b.length);
+        assert_int_equal(mf_page_parse(&page, mf_slice_of(b.data, b.length), &arena), 0);
+        assert_int_equal(page.count, n);
+        mf_arena_free(&arena);
+        mf_buffer_free(&b);
+    }
+}
+
 static void a_page_of_endless_gaps_is_refused(void **state)
 {
     (void)state;
@@ -213,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_hold_their_items_and_find_them),
+        cmocka_unit_test(no_leaf_is_longer_than_it_may_be),
         cmocka_unit_test(a_page_of_endless_gaps_is_refused),
         cmocka_unit_test(items_that_do_not_rise_are_refused),
         cmocka_unit_test(gaps_end_at_64_bits),
