@@ -269,7 +269,8 @@ FILES = {f.__name__: f for f in (
     small_segments, blocks_that_do_not_decode, small_blocks_without_index, texts, contents)}
 FILES["items_of_a_tag"] = lambda: items_of_nothing(5)
 FILES["items_of_forgetting"] = lambda: items_of_nothing(11)
-READ = (["info"], ["verify"], ["log"], ["list"], ["list", "--tag", "x"], ["list", "--reverse", "--limit", "3"], ["export"],
+READ = (["info"], ["verify"], ["verify", "--quick"], ["log"], ["list"], ["list", "--tag", "x"],
+        ["list", "--since", "2000-01-01T00:00:00Z"], ["list", "--reverse", "--limit", "3"], ["list", "--all", "--as-of", "1"], ["export"],
         ["get", "a"], ["get", "a", "--as-of", "1"], ["prove", "a"], ["recover", folder / "recovered"],
         ["compact", "--output", folder / "compacted"])
 WRITE = (["put", "more"], ["forget", "a"])
