@@ -1244,6 +1244,17 @@ def dictionaries():
     vector("good-dictionary-two", "12", "Two dictionaries, and blocks of either.", f)
     f = File()
     f.commit()
+    texts = [b"With this text some blocks begin, " * 6, b"and with this one the others do; " * 6]
+    numbers = [f.dictionary(t) for t in texts]
+    for i in range(24):
+        which = bin(i).count("1") % 2  # in no period
+        f.records([note(f"n{i}", texts[which][:30].decode())], codec=2, parameter=numbers[which],
+                  stored=from_dictionary(texts[which], 30))
+    f.commit()
+    f.commit([note("z", "The last.")])
+    vector("good-dictionary-in-turn", "12", "24 blocks that say what two dictionaries begin with, now the one, now the other.", f)
+    f = File()
+    f.commit()
     f.commit([note("a", "The first.")])
     at = f.chunk(0, 0, RAW_DICTIONARY)
     f.dictionaries = [(xxh3(RAW_DICTIONARY) & 0xFFFFFFFF or 1, [at, at])]

@@ -99,6 +99,16 @@ def good(vector):
         f.records([note(id, LONG)], codec=2, parameter=number)
     f.commit()
     add("codec-2-two", "Two dictionaries; which one a block needs is inside its seal.", f, spec="20.6")
+    f = SealedFile(TEA)
+    f.commit()
+    texts = [b"With this text some blocks begin, " * 6, b"and with this one the others do; " * 6]
+    numbers = [f.dictionary(t) for t in texts]
+    for i in range(8):
+        which = bin(i).count("1") % 2
+        f.records([note(f"n{i}", texts[which][:30].decode())], codec=2, parameter=numbers[which],
+                  stored=from_dictionary(texts[which], 30))
+    f.commit()
+    add("codec-2-in-turn", "Blocks that say what two dictionaries begin with.", f, spec="20.6")
     content = bytes(range(256)) * 1100
     f = SealedFile(Recipients(ANN))
     f.commit()

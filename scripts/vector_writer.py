@@ -389,6 +389,16 @@ def frame(content, magic=b"\x28\xb5\x2f\xfd", size=True, checksum=False, diction
     return out
 
 
+def from_dictionary(dictionary, length):
+    """A frame of the first bytes of a dictionary, 3 to 34 of them, as one match into it (RFC 8878, 3.1.1.3.2): no literals,
+    one sequence whose three codes stand as RLE tables; the bits are those of the offset."""
+    value = len(dictionary) + 3
+    code = value.bit_length() - 1
+    stream = value.to_bytes((code + 8) // 8, "little")  # its leading 1 is the mark where the stream ends
+    block = u8(0) + u8(1) + u8(0x54) + u8(0) + u8(code) + u8(length - 3) + stream
+    return b"\x28\xb5\x2f\xfd" + u8(0x20) + u8(length) + (len(block) << 3 | 2 << 1 | 1).to_bytes(3, "little") + block
+
+
 # --- 8. Salts, trees ----------------------------------------------------------------------------
 
 def salt_node(root, depth, position):
