@@ -389,6 +389,59 @@ static void torn_bytes_and_voids_are_gone_and_long_contents_are_not(void **state
     memfile_close(mf);
 }
 
+/* Text i, of 33,000 letters: over what stands in its entry. */
+static void long_text(int i, char out[33001])
+{
+    uint64_t random = (uint64_t)i + 1;
+    char word[12];
+    for (int k = 0; k < 10; k++)
+        word[k] = (char)('a' + next_random(&random) % 26);
+    for (int k = 0; k < 33000; k++)
+        out[k] = word[k % 10];
+    out[33000] = '\0';
+}
+
+/* Which contents the new file has is looked up in a table that grows. */
+static void many_contents_stay_one_each(void **state)
+{
+    (void)state;
+    enum { CONTENTS = 300 };
+    const char *path = temp_path("contents");
+    static char text[33001], back[33001];
+    char id[20];
+    memfile_info info;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 2 * CONTENTS; i++) {
+        snprintf(id, sizeof id, "n%d", i);
+        long_text(i % CONTENTS, text);
+        put_text(mf, id, text);
+    }
+    commit_ok(mf);
+    memfile_close(mf);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+        mf = open_file(path, MEMFILE_READ);
+        memfile_get_info(mf, &info, sizeof info);
+        assert_int_equal(info.objects, CONTENTS);
+        for (int i = 0; i < 2 * CONTENTS; i++) {
+            const memfile_entry *e;
+            memfile_content *c;
+            size_t n, got = 0;
+            snprintf(id, sizeof id, "n%d", i);
+            long_text(i % CONTENTS, text);
+            assert_int_equal(memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e), MEMFILE_OK);
+            assert_int_equal(memfile_content_open(mf, e, &c), MEMFILE_OK);
+            while (memfile_content_read(c, back + got, sizeof back - got, &n) == MEMFILE_OK && n > 0)
+                got += n;
+            assert_int_equal(got, 33000);
+            assert_memory_equal(back, text, got);
+            memfile_content_close(c);
+        }
+        memfile_close(mf);
+        assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    }
+}
+
 static void an_empty_memory_is_compacted_too(void **state)
 {
     (void)state;
@@ -454,6 +507,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_compacted_stays_as_it_is),
         cmocka_unit_test(a_reader_of_the_old_file_goes_on_and_a_writer_follows),
         cmocka_unit_test(torn_bytes_and_voids_are_gone_and_long_contents_are_not),
+        cmocka_unit_test(many_contents_stay_one_each),
         cmocka_unit_test(an_empty_memory_is_compacted_too),
 #ifndef _WIN32
         cmocka_unit_test(what_a_killed_compaction_left_is_taken_away),
