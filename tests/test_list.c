@@ -239,6 +239,38 @@ static void bounds_are_taken_exactly(void **state)
     memfile_close(mf);
 }
 
+/* From the index 65,536 entries are held; of what has more, and another tag that has not, all are found. */
+static void a_filter_that_very_many_fit_gives_them_all(void **state)
+{
+    (void)state;
+    enum { MANY = 65540, FEW = 65536, ALL = 65600 };
+    const char *path = temp_path("many");
+    memfile *mf = create_file(path);
+    for (int i = 0; i < ALL; i++)
+        assert_int_equal(put_json(mf, i < FEW    ? "{\"tags\":[\"few\",\"many\"],\"text\":\"\"}"
+                                      : i < MANY ? "{\"tags\":[\"many\"],\"text\":\"\"}"
+                                                 : "{\"text\":\"\"}", NULL), MEMFILE_OK);
+    commit_ok(mf);
+    for (int few = 0; few < 2; few++)
+        for (int reverse = 0; reverse < 2; reverse++) {
+            const char *tag = few ? "few" : "many";
+            const uint64_t count = few ? FEW : MANY;
+            memfile_filter f = MEMFILE_FILTER_INIT;
+            memfile_cursor *c;
+            const memfile_entry *e;
+            f.tag = tag;
+            f.reverse = reverse;
+            assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+            for (uint64_t i = 0; i < count; i++) {
+                assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_OK);
+                assert_int_equal(memfile_entry_number(e), reverse ? count - 1 - i : i);
+            }
+            assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_DONE);
+            memfile_cursor_close(c);
+        }
+    memfile_close(mf);
+}
+
 static void filters_that_are_wrong_are_refused(void **state)
 {
     (void)state;
@@ -429,6 +461,7 @@ int main(void)
         cmocka_unit_test(every_filter_gives_what_a_plain_look_gives),
         cmocka_unit_test(as_of_a_commit_later_ones_do_not_exist),
         cmocka_unit_test(bounds_are_taken_exactly),
+        cmocka_unit_test(a_filter_that_very_many_fit_gives_them_all),
         cmocka_unit_test(filters_that_are_wrong_are_refused),
         cmocka_unit_test(a_shorter_filter_is_filled_up),
         cmocka_unit_test(a_cursor_keeps_its_snapshot),
