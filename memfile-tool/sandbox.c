@@ -5,7 +5,7 @@
 #define _GNU_SOURCE /* syscall, O_PATH */
 #include "tool.h"
 
-#if defined(__linux__) && __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
+#if defined(__linux__) && !defined(MEMFILE_NO_SANDBOX) && __has_include(<linux/landlock.h>) && __has_include(<linux/seccomp.h>)
 
 #include <errno.h>
 #include <fcntl.h>

@@ -568,6 +568,73 @@ static void a_commit_is_found_by_number_or_by_enough_of_its_digest(void **state)
     memfile_close(mf);
 }
 
+/* memfile_draft_set_json takes what it is given at once, whatever its length: the caller's text may be gone after it. */
+static void a_long_member_is_taken_at_once(void **state)
+{
+    (void)state;
+    enum { LENGTH = 40000 };
+    const char *path = temp_path("at-once");
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    char *json = (char *)malloc(LENGTH * 8 + 100);
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    for (int data = 0; data < 2; data++) {
+        memfile_put_result r;
+        const memfile_entry *e;
+        const char *text;
+        size_t n = 0, got;
+        memfile_draft_clear(d);
+        json[n++] = '"';
+        for (int i = 0; i < LENGTH; i += 3)
+            n += (size_t)snprintf(json + n, 20, data ? "QUJD" : "A\\u0042C");
+        json[n++] = '"';
+        assert_int_equal(memfile_draft_set_json(d, data ? "data" : "text", json, n), MEMFILE_OK);
+        memset(json, 'x', n);
+        assert_int_equal(memfile_put(mf, d, &r), MEMFILE_OK);
+        assert_int_equal(memfile_commit(mf, NULL), MEMFILE_OK);
+        assert_int_equal(memfile_get(mf, r.id, r.id_length, MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_json(mf, e, LENGTH + 10, &text, &got), MEMFILE_OK);
+        const char *at = strstr(text, data ? "\"data\":\"" : "\"text\":\"");
+        assert_non_null(at);
+        at += 8;
+        for (int i = 0; i < LENGTH; i += 3, at += data ? 4 : 3)
+            assert_memory_equal(at, data ? "QUJD" : "ABC", data ? 4 : 3);
+        assert_int_equal(*at, '"');
+        assert_said(memfile_entry_json(mf, e, LENGTH - 1, &text, &got), memfile_last_error(mf), MEMFILE_E_LIMIT, "");
+    }
+    assert_int_equal(memfile_draft_set_json(d, "text", "\"x\" y", 5), MEMFILE_E_INVALID);
+    memfile_draft_clear(d);
+    size_t n = (size_t)snprintf(json, 100, "{\"text\":\"\",\"embedding\":{\"space\":\"s\",\"values\":[0.5");
+    for (int values = 16383; values <= 16385; values++) {
+        size_t end = n;
+        memfile_error why;
+        for (int i = 1; i < values; i++)
+            end += (size_t)snprintf(json + end, 20, ",0.25");
+        end += (size_t)snprintf(json + end, 20, "]}}");
+        int rc = memfile_draft_parse_json(d, json, end, &why);
+        if (values <= 16384)
+            assert_int_equal(rc, MEMFILE_OK);
+        else
+            assert_said(rc, &why, MEMFILE_E_INVALID, "at most 16,384 values");
+    }
+    memfile_draft_free(d);
+    free(json);
+    memfile_close(mf);
+}
+
+/* SPEC 11.4; in an entry's own text damage is seen with its block. */
+static void a_long_text_that_is_none_is_not_given_as_json(void **state)
+{
+    (void)state;
+    memfile *mf = open_file(VECTORS "bad-content-text-utf8.memfile", MEMFILE_READ);
+    const memfile_entry *e;
+    const char *json;
+    size_t n;
+    assert_int_equal(memfile_get(mf, "b", 1, MEMFILE_NEWEST, &e), MEMFILE_OK);
+    assert_said(memfile_entry_json(mf, e, 100000, &json, &n), memfile_last_error(mf), MEMFILE_E_DAMAGED, "is not valid UTF-8");
+    memfile_close(mf);
+}
+
 typedef struct stop {
     int left, calls; /* calls that are answered with 0 */
     uint64_t total;
@@ -661,6 +728,8 @@ int main(void)
         cmocka_unit_test(forgetting_nothing_holds_no_lock),
         cmocka_unit_test(a_log_that_does_not_lead_back_ends),
         cmocka_unit_test(a_commit_is_found_by_number_or_by_enough_of_its_digest),
+        cmocka_unit_test(a_long_member_is_taken_at_once),
+        cmocka_unit_test(a_long_text_that_is_none_is_not_given_as_json),
         cmocka_unit_test(whoever_is_told_how_far_it_is_may_stop_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

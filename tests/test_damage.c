@@ -509,6 +509,86 @@ static void an_older_version_is_not_given_for_a_lost_one(void **state)
     free(bytes);
 }
 
+/* What each strictness says: of opening, of a memfile_get, of a commit; the file is at `path`. */
+static void check_strictness(const char *path, memfile_strictness strictness, int opened, int got, int committed)
+{
+    memfile_options o = MEMFILE_OPTIONS_INIT;
+    const memfile_entry *e;
+    memfile *mf;
+    o.strictness = strictness;
+    int rc = memfile_open(path, MEMFILE_READ, &o, &mf, NULL);
+    if (rc != opened)
+        fail_msg("strictness %d: open gives %d", strictness, rc);
+    if (rc != MEMFILE_OK)
+        return;
+    rc = memfile_get(mf, "x7", 2, MEMFILE_NEWEST, &e);
+    if (rc != got)
+        fail_msg("strictness %d: get gives %d", strictness, rc);
+    memfile_close(mf);
+    assert_int_equal(memfile_open(path, MEMFILE_WRITE, &o, &mf, NULL), MEMFILE_OK);
+    rc = put_json(mf, "{\"text\":\"more\"}", NULL);
+    if (rc == MEMFILE_OK)
+        rc = memfile_commit(mf, NULL);
+    if (rc != committed)
+        fail_msg("strictness %d: commit gives %d", strictness, rc);
+    memfile_close(mf);
+}
+
+static void each_strictness_keeps_its_word(void **state)
+{
+    (void)state;
+    static mf_segment segments[64];
+    const char *path = temp_path("strict"), *copy = temp_path("strict2");
+    char id[16];
+    size_t length, n;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(id, sizeof id, "x%d", i);
+        put_text(mf, id, id);
+    }
+    commit_ok(mf);
+    put_text(mf, "last", "one");
+    commit_ok(mf);
+    memfile_close(mf);
+    uint8_t *bytes = read_file(path, &length), *torn = (uint8_t *)calloc(1, length + 100);
+    size_t count = segments_of(bytes, length, segments, 64), page = 0;
+    while (page < count && segments[page].type != MF_TYPE_INDEX)
+        page++;
+    assert_true(page < count);
+    memcpy(torn, bytes, length);
+    memset(torn + length, 'x', 100);
+    for (int strictness = 0; strictness <= MEMFILE_SALVAGE; strictness++) {
+        const bool strict = strictness == MEMFILE_STRICT, salvage = strictness == MEMFILE_SALVAGE;
+        check_strictness(path, (memfile_strictness)strictness, MEMFILE_OK, MEMFILE_OK, MEMFILE_OK); /* nothing is amiss */
+        write_file(copy, torn, length + 100);
+        check_strictness(copy, (memfile_strictness)strictness, strict ? MEMFILE_E_TRUNCATED : MEMFILE_OK, MEMFILE_OK, MEMFILE_OK);
+        for (size_t i = page; i < count && segments[i].type == MF_TYPE_INDEX; i++)
+            bytes[segments[i].offset + 70] ^= 1;
+        write_file(copy, bytes, length);
+        for (size_t i = page; i < count && segments[i].type == MF_TYPE_INDEX; i++)
+            bytes[segments[i].offset + 70] ^= 1;
+        check_strictness(copy, (memfile_strictness)strictness, MEMFILE_OK, strict ? MEMFILE_E_DAMAGED : MEMFILE_OK, MEMFILE_OK);
+        bytes[segments[count - 1].offset + 70] ^= 1; /* the newest commit: what it said is not known */
+        write_file(copy, bytes, length);
+        bytes[segments[count - 1].offset + 70] ^= 1;
+        check_strictness(copy, (memfile_strictness)strictness, strict ? MEMFILE_E_DAMAGED : MEMFILE_OK, MEMFILE_OK,
+                         salvage ? MEMFILE_OK : MEMFILE_E_DAMAGED);
+    }
+    memfile_options o = MEMFILE_OPTIONS_INIT; /* a strict writer whose file was torn by another meanwhile */
+    o.strictness = MEMFILE_STRICT;
+    write_file(copy, bytes, length);
+    assert_int_equal(memfile_open(copy, MEMFILE_WRITE, &o, &mf, NULL), MEMFILE_OK);
+    write_file(copy, torn, length + 100);
+    assert_int_equal(put_json(mf, "{\"text\":\"more\"}", NULL), MEMFILE_E_TRUNCATED);
+    memfile_close(mf);
+    uint8_t *after = read_file(copy, &n);
+    assert_int_equal(n, length + 100);
+    assert_memory_equal(after, torn, n);
+    free(after);
+    free(torn);
+    free(bytes);
+}
+
 static void damage_to_index_and_footer_costs_nothing(void **state)
 {
     (void)state;
@@ -820,6 +900,7 @@ int main(void)
         cmocka_unit_test(a_damaged_newest_commit_is_not_overwritten),
         cmocka_unit_test(damage_in_one_commit_costs_that_commit),
         cmocka_unit_test(an_older_version_is_not_given_for_a_lost_one),
+        cmocka_unit_test(each_strictness_keeps_its_word),
         cmocka_unit_test(damage_to_index_and_footer_costs_nothing),
         cmocka_unit_test(a_content_is_read_without_an_index),
         cmocka_unit_test(what_may_be_lost_is_not_called_missing),

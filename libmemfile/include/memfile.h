@@ -170,12 +170,13 @@ typedef enum memfile_mode {
     MEMFILE_CREATE = 2 /* makes a new file; fails with CONFLICT if one exists */
 } memfile_mode;
 
-/* What to do when the end of the file is not a commit. */
+/* What to do when the end of the file is not a commit, or what is needed is damaged. */
 typedef enum memfile_strictness {
-    MEMFILE_TOLERATE_TORN = 0, /* default: torn bytes are passed over, damage refused for
-                                  writing and reported in memfile_info for reading */
-    MEMFILE_STRICT = 1,        /* anything behind the newest commit is an error */
-    MEMFILE_SALVAGE = 2        /* writers too go on behind damage, declaring it void */
+    MEMFILE_TOLERATE_TORN = 0, /* default: torn bytes are passed over, a damaged index is done without; damage at
+                                  the end is refused for writing and reported in memfile_info for reading */
+    MEMFILE_STRICT = 1,        /* anything behind the newest commit is an error, and so is damage to an index */
+    MEMFILE_SALVAGE = 2        /* writers too go on behind damage, declaring it void, and memfile_get gives the
+                                  newest version that can be read, though a newer one may be lost */
 } memfile_strictness;
 
 /* What opens a sealed file: a passphrase, or the identity of one it is sealed for. All zero: nothing. A handle
