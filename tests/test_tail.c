@@ -283,6 +283,46 @@ static void a_void_of_another_commit_does_not_hide_damage(void **state)
     free(s.bytes);
 }
 
+/* 14.2: a VOID that names an older commit makes debris of the newest if that is in the void, and the void is what it was. */
+static void an_older_void_hides_only_the_commit_that_it_holds(void **state)
+{
+    (void)state;
+    enum { GAP = 64 };
+    sample s = make(INLINE);
+    mf_built built;
+    memfile_error e;
+    uint64_t newest = s.segments[s.count - 1].offset, before = commit_before(&s), at = s.length + GAP;
+    const struct {
+        uint64_t length;
+        bool wrong, hidden;
+    } cases[] = {{at - newest, false, true},       /* from where it begins */
+                 {at - newest - 8, false, false},  /* from behind its first bytes */
+                 {GAP, false, false},              /* from behind it */
+                 {at - newest, true, false},       /* other bytes stand there */
+                 {at - MF_HEADER_LENGTH, false, true},
+                 {at - MF_HEADER_LENGTH + 8, false, false}, /* more than there are */
+                 {UINT64_MAX, false, false}};
+    memset(s.bytes + s.length, 'x', GAP);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t head[16];
+        const uint64_t length = cases[i].length;
+        mf_store64(head, length);
+        mf_store64(head + 8, (length <= at ? mf_checksum(s.bytes + (at - length), (size_t)length) : 0) + cases[i].wrong);
+        mf_built_init(&built, &mf_mem_default, NULL);
+        assert_int_equal(mf_segment_build(&built, MF_TYPE_VOID, 0, mf_slice_of(head, 16), mf_slice_of(NULL, 0), NULL, 0, NULL, &e),
+                         MEMFILE_OK);
+        mf_segment_place(&built, at, before, 1, mf_load32(s.bytes + 32));
+        memcpy(s.bytes + at, built.bytes.data, built.bytes.length);
+        found f = look(s.bytes, (size_t)at + built.bytes.length);
+        assert_int_equal(f.rc, MEMFILE_OK);
+        if ((f.commit == before) != cases[i].hidden)
+            fail_msg("case %zu: the newest is at %llu", i, (unsigned long long)f.commit);
+        assert_true(f.commit == before || f.commit == newest);
+        mf_built_free(&built);
+    }
+    free(s.bytes);
+}
+
 /* Tear, VOID, tear, VOID, …: each writer's commit is the newest, and all before it stays. */
 static void a_void_behind_a_void_behind_a_void_is_no_damage(void **state)
 {
@@ -590,6 +630,7 @@ int main(void)
         cmocka_unit_test(a_group_that_lost_a_part_counts_only_if_it_was_synced),
         cmocka_unit_test(damage_that_a_void_names_is_not_judged_again),
         cmocka_unit_test(a_void_of_another_commit_does_not_hide_damage),
+        cmocka_unit_test(an_older_void_hides_only_the_commit_that_it_holds),
         cmocka_unit_test(a_void_behind_a_void_behind_a_void_is_no_damage),
         cmocka_unit_test(a_header_that_names_a_later_commit_is_damage),
         cmocka_unit_test(sixty_four_commits_back_are_tried),
