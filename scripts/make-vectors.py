@@ -1244,6 +1244,16 @@ def dictionaries():
     vector("good-dictionary-two", "12", "Two dictionaries, and blocks of either.", f)
     f = File()
     f.commit()
+    f.commit([note("a", "The first.")])
+    number = xxh3(RAW_DICTIONARY) & 0xFFFFFFFF
+    f.dictionaries = [(number, [f.segment(200, varint(number) + u8(copy), RAW_DICTIONARY, flags=F_OPTIONAL) for copy in (0, 1)])]
+    f.records([note("b", "Not compressed.")])
+    f.commit()
+    f.commit([note("z", "The last.")])
+    bad("type", "What the footer calls a dictionary are segments of the unknown type 200, with a dictionary's head and content. "
+        "No block needs it.", f)
+    f = File()
+    f.commit()
     texts = [b"With this text some blocks begin, " * 6, b"and with this one the others do; " * 6]
     numbers = [f.dictionary(t) for t in texts]
     for i in range(24):

@@ -247,7 +247,7 @@ static int sum_runs(mf_verify *v)
                 continue; /* a kind that a newer version knows */
             uint64_t entry = item.kind == MF_ITEM_BLOCK ? item.key : item.value;
             if ((entry_kind(item.kind) || item.kind == MF_ITEM_BLOCK) &&
-                (entry < run->first_entry || entry - run->first_entry >= run->entry_count))
+                entry - run->first_entry >= run->entry_count) /* below it, that wraps */
                 strays++;
             mf_verify_add_sum(&v->found[item.kind], v->seed, item.kind, item.key, item.value);
         }
