@@ -442,6 +442,57 @@ static void many_contents_stay_one_each(void **state)
     }
 }
 
+/* Index items are written as a run when there are 600,000, and the runs merged at the end: this has 720,000. */
+static void a_file_of_very_many_items_is_compacted(void **state)
+{
+    (void)state;
+    enum { COUNT = 90000 };
+    const char *path = temp_path("items");
+    char json[300], id[16];
+    memfile_info before, after;
+    memfile *mf = create_file(path);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(json, sizeof json,
+                 "{\"id\":\"n%d\",\"kind\":\"k%d\",\"scope\":[\"s%d\"],\"key\":\"%d\",\"tags\":[\"a%d\",\"b%d\"],\"text\":\"\","
+                 "\"time\":\"2024-01-%02dT00:00:00Z\",\"idempotency_key\":\"i%d\"}",
+                 i, i % 9, i % 7, i, i % 1000, i % 3, i % 28 + 1, i);
+        assert_int_equal(put_json(mf, json, NULL), MEMFILE_OK);
+    }
+    commit_ok(mf);
+    memfile_get_info(mf, &before, sizeof before);
+    memfile_close(mf);
+    assert_int_equal(memfile_compact(path, NULL, NULL, NULL), MEMFILE_OK);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    mf = open_file(path, MEMFILE_READ);
+    memfile_get_info(mf, &after, sizeof after);
+    assert_int_equal(after.entries, COUNT);
+    assert_int_equal(after.superseded, 0);
+    assert_memory_equal(after.history_digest, before.history_digest, 32);
+    assert_int_equal(mf->store.state->footer.run_count, 1);
+    for (int i = 0; i < COUNT; i += 97) {
+        const memfile_entry *e;
+        snprintf(id, sizeof id, "n%d", i);
+        assert_int_equal(memfile_get(mf, id, strlen(id), MEMFILE_NEWEST, &e), MEMFILE_OK);
+        assert_int_equal(memfile_entry_number(e), i);
+    }
+    for (int tag = 0; tag < 1000; tag += 333) {
+        memfile_filter f = MEMFILE_FILTER_INIT;
+        memfile_cursor *c;
+        const memfile_entry *e;
+        snprintf(id, sizeof id, "a%d", tag);
+        f.tag = id;
+        assert_int_equal(memfile_list(mf, &f, &c), MEMFILE_OK);
+        for (int i = tag; i < COUNT; i += 1000) {
+            assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_OK);
+            assert_int_equal(memfile_entry_number(e), i);
+        }
+        assert_int_equal(memfile_cursor_next(c, &e), MEMFILE_DONE);
+        memfile_cursor_close(c);
+    }
+    assert_true(mf->store.state->blocks == NULL); /* and nothing was read without the index */
+    memfile_close(mf);
+}
+
 static void an_empty_memory_is_compacted_too(void **state)
 {
     (void)state;
@@ -508,6 +559,7 @@ int main(void)
         cmocka_unit_test(a_reader_of_the_old_file_goes_on_and_a_writer_follows),
         cmocka_unit_test(torn_bytes_and_voids_are_gone_and_long_contents_are_not),
         cmocka_unit_test(many_contents_stay_one_each),
+        cmocka_unit_test(a_file_of_very_many_items_is_compacted),
         cmocka_unit_test(an_empty_memory_is_compacted_too),
 #ifndef _WIN32
         cmocka_unit_test(what_a_killed_compaction_left_is_taken_away),

@@ -1096,6 +1096,68 @@ static void find_alike(bool ids, uint32_t tag, char first[16], char second[16])
     free(all);
 }
 
+/* After 600,000 items what a batch has goes to the file, index and all: conditions of later puts are looked up there. */
+static void a_batch_so_long_that_it_is_written_in_between_keeps_its_conditions(void **state)
+{
+    (void)state;
+    enum { COUNT = 80000 };
+    const char *path = temp_path("spilled");
+    char json[300], id[16];
+    memfile_put_result r;
+    memfile_info info;
+    memfile *mf = create_file(path);
+    memfile_draft *d;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(json, sizeof json,
+                 "{\"id\":\"n%d\",\"kind\":\"k\",\"scope\":[\"s\"],\"key\":\"%d\",\"tags\":[\"a\",\"b\"],\"text\":\"\","
+                 "\"time\":\"2024-01-01T00:00:00Z\",\"idempotency_key\":\"i%d\"}", i, i, i);
+        if (put_json(mf, json, &r) != MEMFILE_OK)
+            fail_msg("entry %d: %s", i, memfile_last_error(mf)->message);
+        assert_int_equal(r.entry, i);
+        assert_false(r.existed);
+    }
+    for (int i = 3; i < COUNT; i += 7919) { /* each action was done once, whether it was written or not */
+        snprintf(json, sizeof json, "{\"text\":\"again\",\"idempotency_key\":\"i%d\"}", i);
+        assert_int_equal(put_json(mf, json, &r), MEMFILE_OK);
+        assert_true(r.existed);
+        assert_int_equal(r.entry, i);
+    }
+    assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+    uint64_t entry = COUNT, replaced = 0;
+    for (int i = 5; i < COUNT; i += 9001) { /* and each version is the one that was seen */
+        snprintf(id, sizeof id, "n%d", i);
+        memfile_draft_clear(d);
+        memfile_draft_set(d, MEMFILE_ID, id, strlen(id));
+        memfile_draft_set(d, MEMFILE_TEXT, "newer", 5);
+        assert_int_equal(memfile_put_if(mf, d, (uint64_t)i + 1, &r), MEMFILE_E_CONFLICT);
+        assert_int_equal(memfile_put_if(mf, d, (uint64_t)i, &r), MEMFILE_OK);
+        assert_int_equal(r.entry, entry++);
+        assert_int_equal(memfile_put_if(mf, d, (uint64_t)i, &r), MEMFILE_E_CONFLICT);
+        replaced++;
+    }
+    memfile_draft_free(d);
+    commit_ok(mf);
+    memfile_get_info(mf, &info, sizeof info);
+    assert_int_equal(info.entries, entry);
+    assert_int_equal(info.superseded, replaced);
+    for (int i = 5; i < COUNT; i += 9001) {
+        snprintf(id, sizeof id, "n%d", i);
+        assert_text(mf, id, "newer");
+    }
+    memfile_close(mf);
+    assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+    static mf_segment s[8000]; /* it was so long: blocks stand behind pages */
+    size_t length, page = 0;
+    uint8_t *bytes = read_file(path, &length);
+    size_t count = segments_of(bytes, length, s, 8000), block = count;
+    free(bytes);
+    while (s[page].type != MF_TYPE_INDEX)
+        page++;
+    while (s[block - 1].type != MF_TYPE_RECORDS)
+        block--;
+    assert_true(page < block);
+}
+
 /* A new memory whose id has the hash of entry 0's: no version of it, and nothing stands before entry 0 to be looked at. */
 static void what_collides_with_the_first_entry_supersedes_nothing(void **state)
 {
@@ -1356,6 +1418,7 @@ int main(void)
         cmocka_unit_test(a_damaged_file_over_the_limit_is_not_read_through),
         cmocka_unit_test(a_look_up_passes_over_as_many_collisions_as_the_caller_allows),
         cmocka_unit_test(what_collides_with_the_first_entry_supersedes_nothing),
+        cmocka_unit_test(a_batch_so_long_that_it_is_written_in_between_keeps_its_conditions),
         cmocka_unit_test(two_tags_whose_hashes_are_alike_are_both_found),
         cmocka_unit_test(a_batch_of_more_items_than_memory_takes_is_one_commit),
         cmocka_unit_test(nothing_is_committed_while_a_content_is_being_put_or_after_a_batch_failed),

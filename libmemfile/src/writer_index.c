@@ -142,5 +142,9 @@ int mf_batch_spill(mf_writer *w, memfile_error *err)
     if (rc == MEMFILE_OK)
         rc = mf_batch_write_run(w, w->next_entry, w->store->committed.number + 1, err);
     mf_batch_keys_clear(w);
+    if (rc == MEMFILE_OK)
+        rc = mf_group_flush(&w->group, err); /* conditions of later puts are looked up in it */
+    if (rc == MEMFILE_OK)
+        mf_batch_note_readable(w);
     return rc;
 }
