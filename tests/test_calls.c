@@ -123,10 +123,14 @@ static void a_batch_takes_only_what_it_may(void **state)
     memset(long_text, 'l', 40000);
     memfile_draft_clear(d);
     memfile_draft_set(d, MEMFILE_IDEMPOTENCY_KEY, "once", 4);
+    assert_int_equal(memfile_put(mf, full, NULL), MEMFILE_OK);
     assert_int_equal(memfile_put_begin(mf, d, 1), MEMFILE_OK);
     assert_int_equal(memfile_put_write(mf, long_text, 40000), MEMFILE_OK);
     assert_said(memfile_put_end(mf, NULL), e, MEMFILE_E_MISUSE, "cannot have an idempotency key");
+    assert_said(memfile_commit(mf, &r), e, MEMFILE_E_MISUSE, "roll it back first"); /* nor is the put before it committed */
+    assert_said(memfile_put(mf, full, NULL), e, MEMFILE_E_MISUSE, "roll it back first");
     memfile_rollback(mf);
+    assert_int_equal(memfile_commit(mf, &r), MEMFILE_DONE);
     free(long_text);
     memfile_close(mf);
 
@@ -135,6 +139,12 @@ static void a_batch_takes_only_what_it_may(void **state)
     assert_said(memfile_put(mf, full, NULL), e, MEMFILE_E_MISUSE, "opened for reading");
     assert_said(memfile_forget(mf, &nothing, NULL, NULL), e, MEMFILE_E_MISUSE, "opened for reading");
     memfile_close(mf);
+    size_t length;
+    uint8_t *bytes = read_file(path, &length);
+    assert_int_equal(memfile_open_memory(bytes, length, NULL, &mf, NULL), MEMFILE_OK);
+    assert_said(memfile_put(mf, full, NULL), memfile_last_error(mf), MEMFILE_E_MISUSE, "opened for reading");
+    memfile_close(mf);
+    free(bytes);
     memfile_draft_free(full);
     memfile_draft_free(d);
     memfile_verify_result v;
