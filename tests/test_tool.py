@@ -408,6 +408,22 @@ class Tool(unittest.TestCase):
         self.assertNotRegex(shown, b"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
         self.assertEqual(json.loads(shown)["text"], text)
 
+    def test_tags_stand_in_a_list_as_far_as_there_is_room(self):
+        tags = [c * 12 for c in "pqrst"]
+        self.import_text(json.dumps({"id": "x", "text": "The text, which is long enough to be cut. " * 9, "tags": tags, "key": "k" * 9}) + "\n")
+        piped = run("list", self.file).stdout.decode()
+        self.assertIn("[kkkkkkkkk] " + "".join(f"#{t} " for t in tags) + "The text", piped)
+        seen = set()
+        for columns in range(60, 240, 3):
+            row = on_terminal("list", self.file, columns=columns).decode().splitlines()[-1]
+            self.assertLessEqual(width(row), columns)
+            shown = [t for t in tags if f"#{t} " in row]
+            self.assertEqual(shown, tags[:len(shown)])  # each whole, or not at all
+            self.assertNotIn("#", row.replace("".join(f"#{t} " for t in shown), ""))
+            self.assertIn("The text", row)
+            seen.add(len(shown))
+        self.assertTrue({0, 1, 2, 3} <= seen, seen)
+
     def test_list_fits_the_terminal(self):
         self.import_text("\n".join(
             json.dumps({"id": name, "kind": kind, "text": text, "time": "2024-05-06T07:08:09Z", "pinned": pin, **more},
@@ -793,6 +809,14 @@ class Refused(unittest.TestCase):
         self.assertEqual(Path(self.file).read_bytes(), self.before, args)
         self.assertEqual(sorted(os.listdir(self.folder.name)), self.names, args)
 
+    def test_a_key_opens_no_file_that_is_not_there(self):
+        Path(self.folder.name, "pw").write_text("secret")
+        names = sorted(os.listdir(self.folder.name))
+        p = run("import", "missing", "-", "--passphrase-file", "pw", stdin=b'{"text":"x"}\n', code=1, cwd=self.folder.name)
+        self.assertIn("there is no 'missing' that a key could open", p.stderr.decode())
+        self.assertIn("init 'missing'", p.stderr.decode())
+        self.assertEqual(sorted(os.listdir(self.folder.name)), names)
+
     def test_options_and_arguments(self):
         f, deep = self.file, "/".join("s" * 33)
         Path(self.folder.name, "pw").write_text("secret")
@@ -800,7 +824,8 @@ class Refused(unittest.TestCase):
         for words, *args in (
                 ("there is no verb 'nosuch'", "nosuch", f), ("there is no verb 'nosuch'", "help", "nosuch"),
                 ("too many arguments: 'more'", "list", f, "more"), ("options begin with --", "list", f, "-x"),
-                ("unknown option '--x'", "list", f, "--x"), ("unknown option '--pinned=1'", "put", f, "x", "--pinned=1"),
+                ("unknown option '--x'", "list", f, "--x"),
+                ("--all takes no value", "list", f, "--all=1"), ("--all takes no value", "list", f, "--all="), ("unknown option '--pinned=1'", "put", f, "x", "--pinned=1"),
                 ("--kind needs a value", "put", f, "x", "--kind"), ("--kind was given twice", "put", f, "x", "--kind", "a", "--kind", "b"),
                 ("--limit takes a whole number from 1", "list", f, "--limit", "0"), ("--limit takes", "list", f, "--limit", "1x"),
                 ("--limit takes", "list", f, "--limit", ""), ("--limit takes", "list", f, "--limit", "18446744073709551616"),
