@@ -431,11 +431,85 @@ static void files_that_lived_answer_as_the_model_does(void **state)
     assert_true(asked > 30);
 }
 
+/* Batches of some hundred puts, some with conditions; `spill_items`: how soon a batch writes its index. Notes what was answered. */
+static void live(const char *path, uint64_t seed, size_t spill_items, mf_buffer *answers)
+{
+    memfile *mf = create_file(path);
+    mf->settings.spill_items = spill_items;
+    for (int batch = 0, puts = 0; batch < 6; batch++) {
+        int count = 100 + (int)(next_random(&seed) % 400);
+        for (int i = 0; i < count; i++, puts++) {
+            uint64_t r = next_random(&seed);
+            memfile_draft *d;
+            memfile_put_result result = {0};
+            char id[16], key[16];
+            snprintf(id, sizeof id, "m%d", (int)(r % 80));
+            snprintf(key, sizeof key, "i%d", (int)(r >> 8) % 400);
+            if (r >> 40 & 1) {
+                put_some(mf, &seed, puts);
+                continue;
+            }
+            assert_int_equal(memfile_draft_new(&d), MEMFILE_OK);
+            memfile_draft_set(d, MEMFILE_ID, id, strlen(id));
+            memfile_draft_set(d, MEMFILE_TEXT, "conditional", 11);
+            if (r >> 41 & 1)
+                memfile_draft_set(d, MEMFILE_IDEMPOTENCY_KEY, key, strlen(key));
+            int rc = r >> 42 & 1 ? memfile_put(mf, d, &result)
+                                 : memfile_put_if(mf, d, r >> 43 & 1 ? UINT64_MAX : (r >> 44) % (uint64_t)(puts + 1), &result);
+            memfile_draft_free(d);
+            if (rc != MEMFILE_OK && rc != MEMFILE_E_CONFLICT)
+                fail_msg("put %d: %s", puts, memfile_last_error(mf)->message);
+            mf_put_varint(answers, (uint64_t)-rc);
+            mf_put_varint(answers, result.entry);
+            mf_put_u8(answers, result.existed != 0);
+        }
+        commit_ok(mf);
+        if (batch % 3 == 2) { /* forgetting begins the next batch */
+            char id[8];
+            const char *ids[1] = {id};
+            memfile_selection sel = MEMFILE_SELECTION_INIT;
+            snprintf(id, sizeof id, "m%d", (int)(next_random(&seed) % 80));
+            sel.ids = ids;
+            sel.id_count = 1;
+            mf_put_varint(answers, (uint64_t)(memfile_forget(mf, &sel, NULL, NULL) + 100));
+        }
+    }
+    assert_true(memfile_commit(mf, NULL) >= 0); /* DONE: there was nothing to forget */
+    memfile_close(mf);
+}
+
+static void batches_that_are_written_in_between_are_as_others(void **state)
+{
+    (void)state;
+    static const size_t spills[] = {600000, 1, 30, 500};
+    for (uint64_t life = 1; life <= 5; life++) {
+        mf_buffer first, other;
+        mf_buffer_init(&first, &mf_mem_default);
+        mf_buffer_init(&other, &mf_mem_default);
+        for (size_t i = 0; i < sizeof spills / sizeof *spills; i++) {
+            const char *path = temp_path("spilled");
+            char name[40];
+            mf_buffer_clear(&other);
+            live(path, life * 0x9e3779b97f4a7c15u, spills[i], i ? &other : &first);
+            if (i) {
+                assert_int_equal(other.length, first.length);
+                assert_memory_equal(other.data, first.data, first.length);
+            }
+            assert_int_equal(verify_path(path, NULL), MEMFILE_OK);
+            snprintf(name, sizeof name, "life %d, %zu items", (int)life, spills[i]);
+            assert_true(ask_file(path, name) > 0);
+        }
+        mf_buffer_free(&first);
+        mf_buffer_free(&other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_answer_as_the_model_does),
         cmocka_unit_test(files_that_lived_answer_as_the_model_does),
+        cmocka_unit_test(batches_that_are_written_in_between_are_as_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

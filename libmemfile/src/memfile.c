@@ -50,6 +50,7 @@ int mf_settings_from(mf_settings *s, const memfile_options *o, const mf_mem *mem
     s->cache_bytes = o->cache_bytes;
     s->rebuild_limit = o->rebuild_limit_bytes;
     s->collision_limit = o->collision_limit;
+    s->spill_items = 600000; /* 16 bytes each */
     s->level = (int)o->compression_level;
     s->environment = mf_environment_or_system(o->environment);
     s->signer = o->signer;

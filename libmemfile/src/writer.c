@@ -13,8 +13,6 @@
  * working.footer.runs, later ones through `items`. */
 #include "batch.h"
 
-#define SPILL_ITEMS ((size_t)600000) /* 16 bytes each */
-
 /* ---- making and freeing */
 
 static void run_job(void *context, unsigned worker, void *job)
@@ -400,7 +398,7 @@ int mf_batch_put_core(mf_writer *w, mf_slice core, uint64_t *entry, memfile_erro
 
 int mf_batch_spill_long(mf_writer *w, memfile_error *err)
 {
-    return mf_items_count(&w->items) >= SPILL_ITEMS ? mf_batch_spill(w, err) : MEMFILE_OK;
+    return mf_items_count(&w->items) >= w->settings->spill_items ? mf_batch_spill(w, err) : MEMFILE_OK;
 }
 
 int mf_writer_put(mf_writer *w, memfile_draft *draft, bool conditional, uint64_t expected, memfile_put_result *result,

@@ -11,6 +11,7 @@ typedef struct mf_settings {
     uint32_t lock_timeout_ms, threads;
     size_t cache_bytes;
     uint64_t rebuild_limit, collision_limit;
+    size_t spill_items; /* index items a batch holds before it writes them; tests make it small */
     int level;
     char *author; /* NULL: not said */
     const memfile_key *signer; /* NULL: nothing is signed; the caller's */
