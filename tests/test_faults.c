@@ -717,13 +717,16 @@ static int do_rollback(world *w)
     return rc == MEMFILE_OK ? commit(w) : rc;
 }
 
-static int do_conditions(world *w)
+/* `at_once`: in one batch, which writes its index after each put. */
+static int conditions(world *w, bool at_once)
 {
     memfile_draft *d;
     memfile_put_result r;
     int rc = open_world(w, MEMFILE_WRITE);
     if (rc != MEMFILE_OK)
         return rc;
+    if (at_once)
+        w->mf->settings.spill_items = 1;
     if (memfile_draft_new(&d) != MEMFILE_OK) {
         snprintf(w->error.message, sizeof w->error.message, "memfile_draft_new said it");
         w->error.code = MEMFILE_E_MEMORY;
@@ -744,13 +747,23 @@ static int do_conditions(world *w)
             if (rc == MEMFILE_OK && !r.existed)
                 wrong(w, "an idempotency key was put twice");
         }
-        if (rc == MEMFILE_OK)
+        if (rc == MEMFILE_OK && (!at_once || i == 2))
             rc = commit(w);
         if (rc == MEMFILE_DONE)
             rc = MEMFILE_OK;
     }
     memfile_draft_free(d);
     return rc;
+}
+
+static int do_conditions(world *w)
+{
+    return conditions(w, false);
+}
+
+static int do_conditions_spilled(world *w)
+{
+    return conditions(w, true);
 }
 
 static int do_torn(world *w)
@@ -1442,6 +1455,7 @@ static const workload workloads[] = {
     {"put", do_put, SMALL, 0},
     {"draft", do_draft, SMALL, 0},
     {"conditions", do_conditions, SMALL, 0},
+    {"conditions-spilled", do_conditions_spilled, SMALL, 0},
     {"batch", do_batch, SMALL, 0},
     {"batch-threads", do_batch_threads, SMALL, 0},
     {"batch-behind-index", do_batch, COMPACTED, 0},
