@@ -10,6 +10,7 @@
 
 #include "checksum.h"
 #include "format.h"
+#include "handle.h"
 
 /* ---- keys */
 
@@ -525,6 +526,19 @@ static void large_batches(work *w)
     }
 }
 
+/* Blocks and pages in the file long before the commit. */
+static void spilled_batches(work *w)
+{
+    create(w);
+    for (int i = 0; i < 3 && w->mf; i++) {
+        w->mf->settings.spill_items = 1 + (size_t)work_below(w, 60);
+        put_some(w, 4 + (unsigned)work_below(w, 20), 900);
+        if (work_below(w, 2))
+            put(w, (size_t)work_below(w, 3000), true);
+        commit(w);
+    }
+}
+
 static void contents(work *w)
 {
     create(w);
@@ -740,6 +754,7 @@ static void new_seals(work *w)
 const crash_scenario crash_scenarios[] = {
     {"single", "puts, put_if, a commit each; a new handle", one_by_one, 1, 300, false},
     {"batch", "batches that fit into their commit segment", batches, 1, 500, false},
+    {"spilled", "batches that write their index in between", spilled_batches, 1, 500, false},
     {"blocks", "batches over 64 KiB: blocks, index, two syncs", large_batches, 2, 600, false},
     {"content", "contents over 32 KiB, whole and streamed: chunks", contents, 4, 600, false},
     {"footer", "the 64th commit, which brings an index of the tail", footers, 8, 200, false},
